@@ -1,0 +1,84 @@
+"""What flows through the appliance: one frozen dataclass per thing, units and frames in the names.
+
+Pixel centres are at integers.  Camera axes: x right, y down, z forward; metres.  `b_from_a` maps a to b.
+Boxes are x0, y0, x1, y1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, UInt8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One picture from a source, stamped at the moment it was grabbed."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    """BGR, as OpenCV reads it."""
+    sequence: int
+    """Index of the frame in its source, from 0; gaps are frames that were skipped."""
+    captured_ns: int
+    """Monotonic clock; for a file played as fast as it goes, the frame's own time in the file."""
+    captured_at_ms: int
+    """UTC milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """A person found in a frame."""
+
+    box_px: Float32[np.ndarray, "4"]
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intrinsics:
+    """A pinhole camera for one picture size."""
+
+    matrix: Float64[np.ndarray, "3 3"]
+    width_px: int
+    height_px: int
+    assumed: bool
+    """True when nobody measured the focal length; published with every pose made from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """The square of a frame that the pose network looks at."""
+
+    image: UInt8[np.ndarray, "side side 3"]
+    image_from_crop: Float64[np.ndarray, "2 3"]
+    """Affine map from crop pixels to frame pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelativePose:
+    """What the pose network says about one crop."""
+
+    joints_px: Float32[np.ndarray, "joints 2"]
+    """In frame pixels."""
+    joints_m: Float32[np.ndarray, "joints 3"]
+    """Relative to the pelvis, in camera axes (already turned from the axes of the crop's own ray)."""
+    scores: Float32[np.ndarray, "joints"]
+    """Calibrated probability that the joint lies within 5 % of the crop's side of `joints_px`."""
+    presence: float
+    """Probability that the crop shows a person at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pose3D:
+    """One tracked person in one frame, as it is published."""
+
+    track: int
+    score: float
+    box_px: Float32[np.ndarray, "4"]
+    joints_m: Float32[np.ndarray, "joints 3"]
+    """Camera frame, metres."""
+    joints_px: Float32[np.ndarray, "joints 2"]
+    scores: Float32[np.ndarray, "joints"]
+    predicted: Bool[np.ndarray, "joints"]
+    """True where the value comes from motion or anatomy rather than from this frame's pixels."""
+    stale: bool
+    """True when this person was not seen in this frame and the pose is carried over."""
+    captured_ns: int
