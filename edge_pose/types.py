@@ -82,3 +82,19 @@ class Pose3D:
     stale: bool
     """True when this person was not seen in this frame and the pose is carried over."""
     captured_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """How the appliance is doing, as of one frame; published with it."""
+
+    fps: float
+    """Frames processed per second, averaged over the last second or so."""
+    infer_ms: float
+    """From taking the frame to having its poses."""
+    total_ms: float | None
+    """From the grab to having the poses; None when a file is played as fast as it goes."""
+    skipped: int
+    """Frames that a newer one replaced before they were looked at, since the start."""
+    reconnects: int
+    """How often the camera came back, since the start."""
