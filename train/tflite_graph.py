@@ -1,0 +1,310 @@
+"""A convolutional TensorFlow Lite graph as a trainable torch module.
+
+In: the bytes of a `.tflite` file and the names of the tensors wanted.  Out: `TfliteGraph`, an `nn.Module` that
+maps an image [batch, 3, height, width] to those tensors.  Used to start the student and the detector from
+published weights and to check them against the reference runtime.
+
+Inside, four-dimensional tensors are channels-first; the file is channels-last.  `RESHAPE` therefore goes back to
+channels-last first, so flattened anchors keep the order that the file's authors meant.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import tflite
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_OPERATORS: Final = {
+    code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
+}
+_ACTIVATIONS: Final[Mapping[int, type[nn.Module]]] = {
+    tflite.ActivationFunctionType.NONE: nn.Identity,
+    tflite.ActivationFunctionType.RELU: nn.ReLU,
+    tflite.ActivationFunctionType.RELU6: nn.ReLU6,
+}
+
+
+class UnsupportedGraphError(ValueError):
+    """The file holds something this reader does not know; it never guesses."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One operator: reads `inputs`, writes `output`; `module` names its child module."""
+
+    module: str
+    inputs: tuple[int, ...]
+    output: int
+
+
+class _PaddedConv(nn.Module):
+    """Convolution with TensorFlow's padding, which may put one more zero after than before."""
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        *,
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+        padding: tuple[int, int, int, int],
+        groups: int,
+        activation: int,
+    ) -> None:
+        super().__init__()
+        out_channels, in_per_group, height, width = weight.shape
+        left, right, top, bottom = padding
+        symmetric = left == right and top == bottom
+        self.pad = nn.Identity() if symmetric else nn.ZeroPad2d(padding)
+        self.conv = nn.Conv2d(
+            in_per_group * groups,
+            out_channels,
+            (height, width),
+            stride=stride,
+            dilation=dilation,
+            padding=(top, left) if symmetric else 0,
+            groups=groups,
+        )
+        self.conv.weight.data = torch.from_numpy(weight.copy())
+        assert self.conv.bias is not None
+        self.conv.bias.data = torch.from_numpy(bias.copy())
+        self.activation = _ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.conv(self.pad(x)))  # type: ignore[no-any-return]
+
+
+class _Add(nn.Module):
+    def __init__(self, activation: int) -> None:
+        super().__init__()
+        self.activation = _ACTIVATIONS[activation]()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.activation(a + b)  # type: ignore[no-any-return]
+
+
+class _Pad(nn.Module):
+    """Zero padding of channels-first tensors, given as channels-last pairs."""
+
+    def __init__(self, pairs: np.ndarray) -> None:
+        super().__init__()
+        (_, _), (top, bottom), (left, right), (front, back) = pairs.tolist()
+        self.widths = (left, right, top, bottom, front, back)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pad(x, self.widths)
+
+
+class _Resize(nn.Module):
+    def __init__(self, size: tuple[int, int], *, align_corners: bool) -> None:
+        super().__init__()
+        self.size = size
+        self.align_corners = align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(
+            x, self.size, mode="bilinear", align_corners=self.align_corners
+        )
+
+
+class _Reshape(nn.Module):
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(int(size) for size in shape[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # noqa: PLR2004
+        flat = last.reshape(x.shape[0], *self.shape)
+        return flat.permute(0, 3, 1, 2) if flat.ndim == 4 else flat  # noqa: PLR2004
+
+
+class _Concatenate(nn.Module):
+    """Joins along the file's channels-last `axis`."""
+
+    def __init__(self, axis: int, rank: int) -> None:
+        super().__init__()
+        first = (0, 2, 3, 1)
+        self.dim = first[axis] if rank == 4 else axis  # noqa: PLR2004
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, self.dim)
+
+
+class TfliteGraph(nn.Module):
+    """The part of a TensorFlow Lite graph that leads to the wanted tensors, with its weights as parameters."""
+
+    def __init__(self, file_bytes: bytes, wanted: Sequence[int]) -> None:
+        """Read the graph.
+
+        Args:
+            file_bytes: the whole file.
+            wanted: indices of the tensors to compute; those found by `output_indices`, or inner ones.
+
+        Raises:
+            UnsupportedGraphError: an operator or option that this reader does not know.
+        """
+        super().__init__()
+        reader = _Reader(file_bytes)
+        self.wanted = tuple(wanted)
+        self.input_index = int(reader.graph.Inputs(0))
+        self.layers = nn.ModuleDict()
+        self.steps: list[_Step] = []
+        for step, module in reader.steps_to(self.wanted):
+            self.layers[step.module] = module
+            self.steps.append(step)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map [batch, 3, height, width] to the wanted tensors, in the order asked for."""
+        values = {self.input_index: image}
+        for step in self.steps:
+            values[step.output] = self.layers[step.module](*(values[i] for i in step.inputs))
+        return [values[index] for index in self.wanted]
+
+
+def output_indices(file_bytes: bytes) -> list[int]:
+    """Indices of the graph's declared outputs, in the file's order."""
+    graph = _Reader(file_bytes).graph
+    return [int(graph.Outputs(i)) for i in range(graph.OutputsLength())]
+
+
+class _Reader:
+    """Walks the flat buffer; knows the file format and nothing of networks."""
+
+    def __init__(self, file_bytes: bytes) -> None:
+        self.model = tflite.Model.GetRootAs(file_bytes, 0)
+        self.graph = self.model.Subgraphs(0)
+        self.producer: dict[int, int] = {}
+        for index in range(self.graph.OperatorsLength()):
+            self.producer[int(self.graph.Operators(index).Outputs(0))] = index
+
+    def steps_to(self, wanted: Sequence[int]) -> list[tuple[_Step, nn.Module]]:
+        needed: set[int] = set()
+        stack = list(wanted)
+        while stack:
+            operator = self.producer.get(stack.pop())
+            if operator is None or operator in needed:
+                continue
+            needed.add(operator)
+            stack.extend(self._inputs(operator))
+        built = [self._build(index) for index in sorted(needed)]
+        return [pair for pair in built if pair is not None]
+
+    def _inputs(self, operator: int) -> list[int]:
+        read = self.graph.Operators(operator)
+        return [int(read.Inputs(i)) for i in range(read.InputsLength())]
+
+    def _name(self, operator: int) -> str:
+        code = self.model.OperatorCodes(self.graph.Operators(operator).OpcodeIndex())
+        return _OPERATORS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+    def _shape(self, tensor: int) -> list[int]:
+        return [int(size) for size in self.graph.Tensors(tensor).ShapeAsNumpy()]
+
+    def _constant(self, tensor: int) -> np.ndarray:
+        producer = self.producer.get(tensor)
+        if producer is not None and self._name(producer) == "DEQUANTIZE":
+            return self._constant(self._inputs(producer)[0]).astype(np.float32)
+        read = self.graph.Tensors(tensor)
+        kinds = {
+            tflite.TensorType.FLOAT32: np.float32,
+            tflite.TensorType.FLOAT16: np.float16,
+            tflite.TensorType.INT32: np.int32,
+        }
+        raw = self.model.Buffers(read.Buffer()).DataAsNumpy()
+        if read.Type() not in kinds or isinstance(raw, int):
+            message = f"tensor {tensor} is not a plain constant"
+            raise UnsupportedGraphError(message)
+        return raw.view(kinds[read.Type()]).reshape(self._shape(tensor))
+
+    def _options(self, operator: int, kind: type[Any]) -> Any:  # noqa: ANN401
+        table = self.graph.Operators(operator).BuiltinOptions()
+        options = kind()
+        options.Init(table.Bytes, table.Pos)
+        return options
+
+    def _build(self, operator: int) -> tuple[_Step, nn.Module] | None:
+        name = self._name(operator)
+        inputs = self._inputs(operator)
+        output = int(self.graph.Operators(operator).Outputs(0))
+        if name == "DEQUANTIZE":
+            return None
+        data = inputs[:1]
+        module: nn.Module
+        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            module = self._convolution(operator, inputs, output, depthwise=name != "CONV_2D")
+        elif name == "ADD":
+            data = inputs
+            module = _Add(self._options(operator, tflite.AddOptions).FusedActivationFunction())
+        elif name == "PAD":
+            module = _Pad(self._constant(inputs[1]))
+        elif name == "RESIZE_BILINEAR":
+            options = self._options(operator, tflite.ResizeBilinearOptions)
+            if not (options.AlignCorners() or options.HalfPixelCenters()):
+                message = f"operator {operator}: bilinear resize without a pixel-centre rule"
+                raise UnsupportedGraphError(message)
+            height, width = self._constant(inputs[1]).tolist()
+            module = _Resize((height, width), align_corners=bool(options.AlignCorners()))
+        elif name == "MAX_POOL_2D":
+            options = self._options(operator, tflite.Pool2DOptions)
+            size = (options.FilterHeight(), options.FilterWidth())
+            stride = (options.StrideH(), options.StrideW())
+            if any(self._same_padding(inputs[0], output, size, stride, (1, 1))):
+                message = f"operator {operator}: max-pool with padding"
+                raise UnsupportedGraphError(message)
+            module = nn.MaxPool2d(size, stride)
+        elif name == "RESHAPE":
+            module = _Reshape(self._shape(output))
+        elif name == "CONCATENATION":
+            data = inputs
+            axis = self._options(operator, tflite.ConcatenationOptions).Axis()
+            module = _Concatenate(axis, len(self._shape(output)))
+        elif name == "LOGISTIC":
+            module = nn.Sigmoid()
+        else:
+            message = f"operator {operator} is {name}, which this reader does not know"
+            raise UnsupportedGraphError(message)
+        return _Step(module=f"op{operator:03d}", inputs=tuple(data), output=output), module
+
+    def _convolution(
+        self, operator: int, inputs: list[int], output: int, *, depthwise: bool
+    ) -> nn.Module:
+        kind = tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
+        options = self._options(operator, kind)
+        weight = self._constant(inputs[1])
+        weight = weight.transpose(3, 0, 1, 2) if depthwise else weight.transpose(0, 3, 1, 2)
+        stride = (options.StrideH(), options.StrideW())
+        dilation = (options.DilationHFactor(), options.DilationWFactor())
+        kernel = (weight.shape[2], weight.shape[3])
+        padding = (0, 0, 0, 0)
+        if options.Padding() == tflite.Padding.SAME:
+            padding = self._same_padding(inputs[0], output, kernel, stride, dilation)
+        return _PaddedConv(
+            np.ascontiguousarray(weight),
+            self._constant(inputs[2]),
+            stride=stride,
+            dilation=dilation,
+            padding=padding,
+            groups=self._shape(inputs[0])[3] if depthwise else 1,
+            activation=options.FusedActivationFunction(),
+        )
+
+    def _same_padding(
+        self,
+        source: int,
+        output: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+    ) -> tuple[int, int, int, int]:
+        """TensorFlow's SAME rule as left, right, top, bottom."""
+        pads: list[int] = []
+        for axis in (1, 0):
+            size_in, size_out = self._shape(source)[axis + 1], self._shape(output)[axis + 1]
+            span = (kernel[axis] - 1) * dilation[axis] + 1
+            total = max((size_out - 1) * stride[axis] + span - size_in, 0)
+            pads += [total // 2, total - total // 2]
+        return pads[0], pads[1], pads[2], pads[3]
