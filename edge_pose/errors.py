@@ -1,7 +1,8 @@
 """Every error of the appliance, named by what the reader of it should do.
 
-A message says what, where, found, wanted and the next step, in one sentence.  Exit codes follow sysexits where a
-supervisor must tell the cases apart: 78 means that the operator must act and that restarting will not help.
+A message says what, where, found, wanted and the next step, in one sentence.  Exit codes follow
+sysexits where a supervisor must tell the cases apart: 78 means that the operator must act and that
+restarting will not help.
 """
 
 from typing import Final

@@ -1,9 +1,9 @@
 """The body skeleton every part of the project speaks: 25 joints, one definition for each.
 
-COCO-17 stands first and unchanged, so `joints[:17]` is COCO.  H36M-17 is a selection (`H36M_17`).  Each joint
-has exactly one anatomical definition (`DEFINITIONS`): a *surface* point is what a person annotating pictures
-clicks, a *bone* point is the centre of a joint inside the body.  The two differ by 9 to 32 mm, so they never
-share a name.
+COCO-17 stands first and unchanged, so `joints[:17]` is COCO.  H36M-17 is a selection (`H36M_17`).
+Each joint has exactly one anatomical definition (`DEFINITIONS`): a *surface* point is what a person
+annotating pictures clicks, a *bone* point is the centre of a joint inside the body.  The two differ
+by 9 to 32 mm, so they never share a name.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """What flows through the appliance: one frozen dataclass per thing, units and frames in the names.
 
-Pixel centres are at integers.  Camera axes: x right, y down, z forward; metres.  `b_from_a` maps a to b.
-Boxes are x0, y0, x1, y1.
+Pixel centres are at integers.  Camera axes: x right, y down, z forward; metres.  `b_from_a` maps a
+to b.  Boxes are x0, y0, x1, y1.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class RelativePose:
     joints_px: Float32[np.ndarray, "joints 2"]
     """In frame pixels."""
     joints_m: Float32[np.ndarray, "joints 3"]
-    """Relative to the pelvis, in camera axes (already turned from the axes of the crop's own ray)."""
+    """Relative to the pelvis, in camera axes (already turned from the crop's own ray)."""
     scores: Float32[np.ndarray, "joints"]
     """Calibrated probability that the joint lies within 5 % of the crop's side of `joints_px`."""
     presence: float

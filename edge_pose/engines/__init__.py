@@ -16,7 +16,7 @@ class Engine(Protocol):
         ...
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Infer.  Names, shapes and types are those of the bundle's manifest; the batch axis is first."""
+        """Infer.  Names, shapes and types are the manifest's; the batch axis is first."""
         ...
 
     def close(self) -> None:
