@@ -41,6 +41,8 @@ class Intrinsics:
     height_px: int
     assumed: bool
     """True when nobody measured the focal length; published with every pose made from it."""
+    distortion: Float64[np.ndarray, "5"] | None = None
+    """k1, k2, p1, p2, k3 of OpenCV's lens model; None for a lens that keeps straight lines straight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

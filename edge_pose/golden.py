@@ -1,0 +1,90 @@
+"""Does this runtime on this machine give what the workshop measured?  Asked at every start, in pixels and millimetres.
+
+In: a bundle and its two engines.  Out: how far they deviate, or a `BundleError`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge_pose.bundle import OUTPUTS, Bundle, NetworkSpec
+from edge_pose.engines import Engine
+from edge_pose.errors import BundleError
+from edge_pose.inference import infer
+
+_MM_PER_M: Final = 1000.0
+_PROBABILITY_TOLERANCE: Final = 0.05
+_BELIEVED_SCORE: Final = 0.3
+"""Boxes below this score reach nobody, so they may differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deviation:
+    """Largest differences from the golden outputs."""
+
+    px: float
+    mm: float
+    probability: float
+
+
+def check_golden(
+    bundle: Bundle, *, pose_engine: Engine, detector_engine: Engine, precision: str = "fp32"
+) -> Deviation:
+    """Run the golden pictures and refuse engines that answer otherwise than the workshop did."""
+    networks = bundle.manifest.networks
+    with np.load(bundle.golden_path) as stored:
+        golden = dict(stored)
+    pose = _outputs(bundle, golden, "pose", pose_engine, networks.pose)
+    detector = _outputs(bundle, golden, "detector", detector_engine, networks.detector)
+    believed = np.maximum(golden["detector.scores"], detector["scores"]) >= _BELIEVED_SCORE
+    found = Deviation(
+        px=max(
+            _largest(pose["joints_px"], golden["pose.joints_px"]),
+            _largest(detector["boxes_px"][believed], golden["detector.boxes_px"][believed]),
+        ),
+        mm=_MM_PER_M * _largest(pose["joints_m"], golden["pose.joints_m"]),
+        probability=max(
+            _largest(pose["scores"], golden["pose.scores"]),
+            _largest(pose["presence"], golden["pose.presence"]),
+            _largest(detector["scores"], golden["detector.scores"]),
+        ),
+    )
+    _judge(bundle, found, precision, f"{pose_engine.description}")
+    return found
+
+
+def _outputs(
+    bundle: Bundle, golden: dict[str, np.ndarray], label: str, engine: Engine, network: NetworkSpec
+) -> dict[str, np.ndarray]:
+    wanted = [f"{label}.images", *(f"{label}.{name}" for name in OUTPUTS[label])]
+    if missing := [name for name in wanted if name not in golden]:
+        raise BundleError(f"{bundle.golden_path} lacks {', '.join(missing)}; pack the bundle again")
+    outputs = infer(engine, network, list(golden[f"{label}.images"]))
+    for name in OUTPUTS[label]:
+        expected, found = golden[f"{label}.{name}"].shape, outputs[name].shape
+        if expected != found:
+            raise BundleError(
+                f"{label} gives {name} of shape {list(found)} on {engine.description}, golden has {list(expected)}; "
+                "install the bundle again"
+            )
+    return outputs
+
+
+def _judge(bundle: Bundle, found: Deviation, precision: str, where: str) -> None:
+    manifest = bundle.manifest
+    if precision not in manifest.tolerance_px or precision not in manifest.tolerance_mm:
+        known = sorted(manifest.tolerance_px.keys() & manifest.tolerance_mm.keys())
+        raise BundleError(f"{bundle.folder} states no tolerance for {precision}, only for {', '.join(known)}")
+    limit_px, limit_mm = manifest.tolerance_px[precision], manifest.tolerance_mm[precision]
+    # Written so that a NaN fails.
+    if not (found.px <= limit_px and found.mm <= limit_mm and found.probability <= _PROBABILITY_TOLERANCE):
+        raise BundleError(
+            f"the golden pictures of {bundle.folder} come out {found.px:.2f} px, {found.mm:.1f} mm and "
+            f"{found.probability:.2f} in probability away on {where}, allowed are {limit_px:g} px, {limit_mm:g} mm "
+            f"and {_PROBABILITY_TOLERANCE:g}; install the bundle again or report this machine"
+        )
+
+
+def _largest(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.max(np.abs(found - expected))) if found.size else 0.0

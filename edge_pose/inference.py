@@ -1,0 +1,37 @@
+"""Pictures through a network: normalises as the manifest says, splits what a fixed batch cannot take at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from edge_pose.bundle import InputSpec, NetworkSpec
+from edge_pose.engines import Engine
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+
+def infer(engine: Engine, network: NetworkSpec, images: Sequence[Image]) -> dict[str, np.ndarray]:
+    """Run BGR pictures of the network's own size; outputs have one row a picture."""
+    batch = normalise(images, network.input)
+    if network.batch is None or len(images) == network.batch:
+        return engine.run({network.input.name: batch})
+    parts = [
+        engine.run({network.input.name: batch[index : index + network.batch]})
+        for index in range(0, len(images), network.batch)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def normalise(
+    images: Sequence[Image], spec: InputSpec
+) -> Float32[np.ndarray, "batch 3 height width"]:
+    """BGR bytes to the network's RGB floats: (pixel / 255 - mean) / std."""
+    height, width = images[0].shape[:2]
+    batch = np.empty((len(images), 3, height, width), np.float32)
+    for image, planes in zip(images, batch, strict=True):
+        for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+            plane = planes[channel]
+            np.multiply(image[:, :, 2 - channel], np.float32(1.0 / (255.0 * std)), out=plane)
+            plane -= np.float32(mean / std)
+    return batch

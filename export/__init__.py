@@ -1,0 +1,1 @@
+"""The gate: trained networks in, a bundle that the appliance believes out."""

@@ -1,0 +1,100 @@
+"""`python -m export pack …`: the gate's command line."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from edge_pose.crop import PADDING
+from edge_pose.errors import EdgePoseError
+from export.pack import NetworkSource, PackOrder, pack
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        bundle = pack(_order(options), options.out)
+    except (EdgePoseError, OSError, json.JSONDecodeError) as error:
+        sys.stderr.write(f"export: {error}\n")
+        return error.exit_code if isinstance(error, EdgePoseError) else 1
+    size_mb = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
+    sys.stdout.write(f"{bundle.folder}: {bundle.manifest.name} {bundle.manifest.version}, {size_mb:.1f} MB\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("pack", help="write a bundle folder from trained networks")
+    command.add_argument("--pose", type=Path, required=True, help="pose network, ONNX")
+    command.add_argument("--detector", type=Path, required=True, help="detector, ONNX")
+    command.add_argument("--card", type=Path, required=True, help="model card, Markdown")
+    command.add_argument("--metrics", type=Path, required=True, help="measured figures, JSON")
+    command.add_argument("--provenance", type=Path, required=True, help="commit, stages, data, details; JSON")
+    command.add_argument(
+        "--golden",
+        type=Path,
+        required=True,
+        help="npz with BGR uint8 pictures: 'pose' [n, 256, 256, 3] and 'detector' [n, height, width, 3]",
+    )
+    command.add_argument("--name", required=True, help="name of the model")
+    command.add_argument("--version", required=True, help="version of the model")
+    command.add_argument("--created", help="UTC time in ISO form; now, if not given")
+    for label in ("pose", "detector"):
+        for kind, default in (("mean", 0.0), ("std", 1.0)):
+            command.add_argument(
+                f"--{label}-{kind}",
+                type=float,
+                nargs=3,
+                default=[default] * 3,
+                metavar=("R", "G", "B"),
+                help=f"{kind} of the {label} network's input, of pixels over 255",
+            )
+    command.add_argument("--pad-value", type=float, default=0.0, help="grey around a letterboxed frame, 0..255")
+    command.add_argument("--padding", type=float, default=PADDING, help="crop side over box side")
+    command.add_argument("--tolerance-px", type=float, default=0.5, help="largest fp32 deviation")
+    command.add_argument("--tolerance-mm", type=float, default=2.0, help="largest fp32 deviation")
+    command.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    return parser
+
+
+def _order(options: argparse.Namespace) -> PackOrder:
+    with np.load(options.golden) as golden:
+        pictures = dict(golden)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 Python 3.10
+    return PackOrder(
+        name=options.name,
+        version=options.version,
+        created=options.created or now,
+        pose=NetworkSource(
+            path=options.pose, mean=tuple(options.pose_mean), std=tuple(options.pose_std)
+        ),
+        detector=NetworkSource(
+            path=options.detector,
+            mean=tuple(options.detector_mean),
+            std=tuple(options.detector_std),
+            pad_value=options.pad_value,
+        ),
+        padding=options.padding,
+        tolerance_px={"fp32": options.tolerance_px},
+        tolerance_mm={"fp32": options.tolerance_mm},
+        card=options.card.read_text(encoding="utf-8"),
+        metrics=_table(options.metrics),
+        provenance=_table(options.provenance),
+        golden_pose=pictures["pose"],
+        golden_detector=pictures["detector"],
+    )
+
+
+def _table(path: Path) -> Mapping[str, object]:
+    table: Mapping[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
