@@ -1,0 +1,106 @@
+"""Where a broker is, how to get in, and under which topics we speak there; no network here."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from edge_pose.errors import ConfigError
+
+Protocol = Literal["5", "3.1.1"]
+
+PORT: Final = 1883
+TLS_PORT: Final = 8883
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """A broker and the credentials for it; a secret stays in its file until it is used."""
+
+    host: str
+    port: int = PORT
+    protocol: Protocol = "5"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """For people and logs: no user and no password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """The names of a camera's topics: `<root>/<device>/<cam>/…`."""
+
+    root: str
+    device: str
+    cam: str
+
+    def __post_init__(self) -> None:
+        check_topic_prefix(self.root)
+        for name, value in (("device", self.device), ("camera", self.cam)):
+            if "/" in value:
+                raise ConfigError(
+                    f"the {name} name {value!r} contains a '/'; it is one level of the topic, "
+                    "so write it without"
+                )
+            check_topic_prefix(value)
+
+    @property
+    def device_status(self) -> str:
+        """`online` or, also by the last will, `offline`."""
+        return f"{self.root}/{self.device}/status"
+
+    @property
+    def device_info(self) -> str:
+        """What holds for the device."""
+        return f"{self.root}/{self.device}/info"
+
+    def camera(self, leaf: str) -> str:
+        """Name a topic of the camera: `status`, `meta`, `pose`, `stats` or `person/<slot>`."""
+        return f"{self.root}/{self.device}/{self.cam}/{leaf}"
+
+
+def check_topic_prefix(prefix: str) -> None:
+    """Refuse what cannot stand at the head of a topic that one publishes to."""
+    levels = prefix.split("/")
+    if not all(levels) or prefix.startswith("$") or re.search(r"[+#\x00]", prefix):
+        raise ConfigError(
+            f"{prefix!r} cannot begin an MQTT topic; write levels joined by '/', none of them "
+            "empty, without '+' and '#' and not starting with '$', such as plant/line-1"
+        )
+
+
+def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
+    """Read `host`, `host:port`, `mqtt://[user@]host[:port]` or `mqtts://…`."""
+    wanted = "write mqtt://host:1883, mqtts://host:8883 or mqtt://user@host"
+    parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+    if parts.password is not None:
+        raise ConfigError(
+            f"the address of the broker at {parts.hostname} contains a password, which other users "
+            "of this machine could read; put it in a file and name that file as password_file"
+        )
+    if parts.scheme not in ("mqtt", "mqtts"):
+        raise ConfigError(f"the broker address {url!r} begins with {parts.scheme!r}; {wanted}")
+    if not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ConfigError(f"the broker address {url!r} is not a host and a port; {wanted}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"the broker address {url!r}: {error}; {wanted}") from error
+    tls = parts.scheme == "mqtts"
+    return Broker(
+        host=parts.hostname,
+        port=port or (TLS_PORT if tls else PORT),
+        protocol=protocol,
+        username=parts.username,
+        tls=tls,
+    )

@@ -1,0 +1,154 @@
+"""A client whose callbacks only post to a queue, and a subscription made of it."""
+
+import logging
+import os
+import queue
+import secrets
+import socket
+import ssl
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paho.mqtt.client import Client
+from paho.mqtt.client import MQTTMessage as Incoming
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_pose.address import Broker
+from edge_pose.config.rules import secret
+from edge_pose.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S: Final = 15
+CONNECT_TIMEOUT_S: Final = 3.0
+RECONNECT_S: Final = (1, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that came in."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The connection came up or went down."""
+
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker did not take a message that it had to acknowledge."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing is posted after this."""
+
+
+Inbox = queue.SimpleQueue[Any]
+
+
+def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
+    """Make a client whose callbacks post to the inbox and do nothing else."""
+    version = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        # Two clients of one name throw each other out for ever, so no name is used twice.
+        client_id=f"edge-pose-{purpose}-{os.getpid()}-{secrets.token_hex(3)}",
+        protocol=version[broker.protocol],
+    )
+    # An exception in a callback would end the network thread without a word.
+    client.suppress_exceptions = True
+    client.enable_logger(log.getChild("client"))
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.reconnect_delay_set(*RECONNECT_S)
+    _set_credentials(client, broker)
+
+    def on_connect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+        inbox.put(Link(up=not reason.is_failure, reason=str(reason)))
+
+    def on_connect_fail(_c: Client, _u: Any) -> None:
+        inbox.put(Link(up=False, reason=str(sys.exc_info()[1])))
+
+    def on_disconnect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+        inbox.put(Link(up=False, reason=str(reason)))
+
+    def on_publish(_c: Client, _u: Any, _m: int, reason: ReasonCode, _p: Any) -> None:
+        if reason.is_failure:
+            inbox.put(Refused(str(reason)))
+
+    def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
+        inbox.put(Received(incoming.topic, bytes(incoming.payload)))
+
+    def on_socket_open(_c: Client, _u: Any, opened: Any) -> None:
+        # Nagle's algorithm holds small packets back for up to 59 ms.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    client.on_connect = on_connect
+    client.on_connect_fail = on_connect_fail
+    client.on_disconnect = on_disconnect
+    client.on_publish = on_publish
+    client.on_message = on_message
+    client.on_socket_open = on_socket_open
+    return client
+
+
+def _set_credentials(client: Client, broker: Broker) -> None:
+    if broker.username is not None:
+        password = secret(broker.password_file, name="mqtt.password_file")
+        client.username_pw_set(broker.username, password)
+    if broker.tls:
+        try:
+            client.tls_set(
+                ca_certs=None if broker.ca_file is None else str(broker.ca_file),
+                certfile=None if broker.cert_file is None else str(broker.cert_file),
+                keyfile=None if broker.key_file is None else str(broker.key_file),
+                tls_version=ssl.PROTOCOL_TLS_CLIENT,
+            )
+        except OSError as error:
+            named = ", ".join(
+                str(p) for p in (broker.ca_file, broker.cert_file, broker.key_file) if p
+            )
+            raise ConfigError(
+                f"the TLS files {named} for the broker {broker.url} cannot be used: {error}; "
+                "mqtt.ca_file, mqtt.cert_file and mqtt.key_file must name readable PEM files"
+            ) from None
+
+
+class Subscription:
+    """What is published under some topic filters, and whether the broker is there."""
+
+    def __init__(self, broker: Broker, filters: Sequence[str]) -> None:
+        self._filters = [(topic, 0) for topic in filters]
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._client = new_client(broker, "view", self._inbox)
+        self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def receive(self) -> Received | Link | None:
+        """Wait for the next message or change of the connection; None when closed."""
+        posted = self._inbox.get()
+        match posted:
+            case Link(up=True):
+                self._client.subscribe(self._filters)
+                return posted
+            case Link() | Received():
+                return posted
+            case _:
+                return None
+
+    def close(self) -> None:
+        """Leave; whoever waits in `receive` gets None."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._inbox.put(Stop())
