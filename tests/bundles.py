@@ -1,7 +1,8 @@
 """A stand-in bundle whose networks do something simple that can be predicted, and pictures for them.
 
 The detector boxes the bright pixels of each colour channel, so it finds up to three people: one red, one green, one
-blue.  The pose network takes the channel with most bright pixels and lays one fixed standing body into its box.
+blue.  The pose network takes the channel that is brightest about the centre and lays one fixed standing body into
+its box.
 `draw_people` paints such people where a pinhole camera would see them.
 """
 
@@ -113,7 +114,7 @@ def make_bundle(folder: Path, *, name: str = "stand-in") -> Path:
 def detector_network(side_px: int = DETECTOR_SIDE_PX) -> onnx.ModelProto:
     """One anchor a colour channel: the tight box of its bright pixels."""
     nodes = [
-        *_bright_boxes(side_px),
+        *_bright_boxes(),
         # boxes [1, 3, 4]; 64 bright pixels are a person.
         helper.make_node("Identity", ["box"], ["boxes_px"]),
         helper.make_node("Greater", ["count", "enough"], ["found"]),
@@ -134,11 +135,13 @@ def detector_network(side_px: int = DETECTOR_SIDE_PX) -> onnx.ModelProto:
 
 
 def pose_network(side_px: int = 256) -> onnx.ModelProto:
-    """`BODY_M` stretched into the box of the brightest channel."""
+    """`BODY_M` stretched into the box of the channel that is brightest about the crop's centre."""
     low, high = BODY_M[:, :2].min(axis=0), BODY_M[:, :2].max(axis=0)
     nodes = [
-        *_bright_boxes(side_px),
-        helper.make_node("ArgMax", ["count"], ["channel"], axis=1, keepdims=1),
+        *_bright_boxes(),
+        helper.make_node("Mul", ["ones", "central"], ["central_ones"]),
+        helper.make_node("ReduceSum", ["central_ones", "axes23"], ["central_count"], keepdims=0),
+        helper.make_node("ArgMax", ["central_count"], ["channel"], axis=1, keepdims=1),
         helper.make_node("Unsqueeze", ["channel", "axis2"], ["channel_row"]),
         helper.make_node("Expand", ["channel_row", "box_columns"], ["channel_columns"]),
         helper.make_node("GatherElements", ["box", "channel_columns"], ["own_box"], axis=1),
@@ -156,7 +159,10 @@ def pose_network(side_px: int = 256) -> onnx.ModelProto:
         helper.make_node("Mul", ["presence_cube", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "body_m"], ["joints_m"]),
     ]
+    away = (np.arange(side_px, dtype=np.float32) - (side_px - 1) / 2.0) / (side_px / 8.0)
+    bell = np.exp(-0.5 * np.square(away))
     constants = {
+        "central": (bell[:, None] * bell)[None, None],
         "enough": np.float32(64.0),
         "sure": np.float32(0.95),
         "unsure": np.float32(0.02),
@@ -184,9 +190,8 @@ def pose_network(side_px: int = 256) -> onnx.ModelProto:
     )
 
 
-def _bright_boxes(side_px: int) -> list[onnx.NodeProto]:
+def _bright_boxes() -> list[onnx.NodeProto]:
     """`image` to `box` [batch, 3, 4] and `count` [batch, 3] of bright pixels for each channel."""
-    del side_px
     make = helper.make_node
     return [
         make("Mul", ["image", "std"], ["scaled"]),

@@ -1,0 +1,231 @@
+"""A frame in, everybody in it out: detection on schedule, crops, poses, metres, smoothing.
+
+The only place where the pure pieces meet; knows no camera, no broker and no inference runtime.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from edge_pose.bundle import Bundle
+from edge_pose.camera import IntrinsicsFor
+from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
+from edge_pose.crop import letterbox, take_crop
+from edge_pose.decode import decode_detections, decode_poses
+from edge_pose.engines import Engine
+from edge_pose.inference import infer
+from edge_pose.metric import BodySize, root_translation
+from edge_pose.smooth import PoseFilter, SmoothSettings
+from edge_pose.track import Proposal, Track, Tracker, TrackSettings, quality
+from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
+
+STAGES: Final = ("detect", "crop", "pose", "track", "place", "total")
+"""Names of the times in `PoseEstimator.times_ms`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorSettings:
+    """How frames become people."""
+
+    tracking: TrackSettings = field(default_factory=TrackSettings)
+    smoothing: SmoothSettings | None = field(default_factory=SmoothSettings)
+    """None publishes every frame as it was seen."""
+    detector_score_min: float = 0.4
+    detector_overlap_max: float = 0.6
+
+
+@dataclass(slots=True)
+class _Person:
+    """What is known about one tracked person; freed with the track."""
+
+    filter: PoseFilter | None
+    size: BodySize = field(default_factory=BodySize)
+    depth_m: float | None = None
+    last: Pose3D | None = None
+
+
+class PoseEstimator:
+    """Turns one camera's frames, in order, into poses.  One owner thread."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        detector_engine: Engine,
+        pose_engine: Engine,
+        intrinsics_for: IntrinsicsFor,
+        settings: EstimatorSettings | None = None,
+        clock: Clock = monotonic_ns,
+    ) -> None:
+        """Start with nobody in sight; the engines stay the caller's to close."""
+        self._manifest = bundle.manifest
+        self._detector = detector_engine
+        self._pose = pose_engine
+        self._intrinsics_for = intrinsics_for
+        self._settings = settings or EstimatorSettings()
+        self._clock = clock
+        self._tracker = Tracker(self._settings.tracking)
+        self._people: dict[Track, _Person] = {}
+        self._intrinsics: Intrinsics | None = None
+        self._times_ms = dict.fromkeys(STAGES, 0.0)
+
+    @property
+    def times_ms(self) -> Mapping[str, float]:
+        """Milliseconds that each of `STAGES` took for the last frame; 0 for a stage that was not needed."""
+        return MappingProxyType(self._times_ms)
+
+    @property
+    def intrinsics(self) -> Intrinsics | None:
+        """The camera of the last frame; None before the first."""
+        return self._intrinsics
+
+    def process(self, frame: Frame) -> list[Pose3D]:
+        """Find everybody in a frame, by track number; those just out of sight come back as stale."""
+        self._times_ms = dict.fromkeys(STAGES, 0.0)
+        with self._timed("total"):
+            intrinsics = self._fit_to(frame)
+            detections = self._detect(frame) if self._tracker.detection_due else None
+            size = (intrinsics.width_px, intrinsics.height_px)
+            with self._timed("track"):
+                proposals = self._tracker.propose(frame.captured_ns, detections, frame_size_px=size)
+            seen = self._look(frame, proposals, intrinsics)
+            with self._timed("track"):
+                tracks = self._tracker.update(frame.captured_ns, proposals, seen)
+            with self._timed("place"):
+                return self._place(tracks, frame, intrinsics)
+
+    def _fit_to(self, frame: Frame) -> Intrinsics:
+        """Take the camera for this frame's size; when the size changes, carry everybody over."""
+        height, width = frame.image.shape[:2]
+        old = self._intrinsics
+        if old is None or (old.width_px, old.height_px) != (width, height):
+            self._intrinsics = self._intrinsics_for(width, height)
+            if old is not None:
+                self._tracker.rescale(width / old.width_px, height / old.height_px)
+                for person in self._people.values():
+                    person.filter = self._new_filter()
+            return self._intrinsics
+        return old
+
+    def _detect(self, frame: Frame) -> list[Detection]:
+        network = self._manifest.networks.detector
+        with self._timed("detect"):
+            fitted = letterbox(
+                frame.image,
+                width_px=network.width_px,
+                height_px=network.height_px,
+                pad_value=network.pad_value or 0.0,
+            )
+            height, width = frame.image.shape[:2]
+            return decode_detections(
+                infer(self._detector, network, [fitted.image]),
+                fitted,
+                frame_size_px=(width, height),
+                min_score=self._settings.detector_score_min,
+                max_overlap=self._settings.detector_overlap_max,
+            )
+
+    def _look(
+        self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics
+    ) -> list[RelativePose]:
+        """Run the pose network on every proposed box at once."""
+        if not proposals:
+            return []
+        network = self._manifest.networks.pose
+        with self._timed("crop"):
+            crops = [
+                take_crop(
+                    frame.image,
+                    proposal.box_px,
+                    side_px=network.width_px,
+                    padding=self._manifest.crop.padding,
+                )
+                for proposal in proposals
+            ]
+        with self._timed("pose"):
+            outputs = infer(self._pose, network, [crop.image for crop in crops])
+            return decode_poses(outputs, crops, intrinsics)
+
+    def _place(
+        self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics
+    ) -> list[Pose3D]:
+        """Give every reported track its metres; whoever is not reported any more is forgotten here."""
+        self._people = {
+            track: self._people.get(track) or _Person(self._new_filter()) for track in tracks
+        }
+        poses = []
+        for track, person in self._people.items():
+            if track.visible or person.last is None:
+                person.last = self._measure(track, person, frame, intrinsics)
+                poses.append(person.last)
+            else:
+                poses.append(
+                    replace(
+                        person.last,
+                        predicted=np.ones_like(person.last.predicted),
+                        stale=True,
+                        captured_ns=frame.captured_ns,
+                    )
+                )
+        return poses
+
+    def _measure(
+        self, track: Track, person: _Person, frame: Frame, intrinsics: Intrinsics
+    ) -> Pose3D:
+        pose, at_ns = track.pose, frame.captured_ns
+        relative_m = person.size.settle(pose.joints_m, pose.scores)
+        root_m = root_translation(
+            relative_m,
+            pose.joints_px,
+            pose.scores,
+            intrinsics,
+            expected_depth_m=person.depth_m,
+        )
+        person.depth_m = float(root_m[2])
+        joints_px = pose.joints_px
+        joints_m = relative_m + root_m
+        if person.filter is not None:
+            joints_px = person.filter.pixels(
+                joints_px, at_ns, metres_per_px=float(root_m[2] / intrinsics.matrix[0, 0])
+            )
+            joints_m = person.filter.shape(relative_m, at_ns) + person.filter.place(root_m, at_ns)
+        assert track.number is not None
+        return Pose3D(
+            track=track.number,
+            score=quality(pose),
+            box_px=_inside(track.box_px, intrinsics),
+            joints_m=joints_m.astype(np.float32),
+            joints_px=joints_px,
+            scores=pose.scores,
+            predicted=_uncertain(pose.scores, self._settings.tracking.joint_score_min),
+            stale=False,
+            captured_ns=at_ns,
+        )
+
+    def _new_filter(self) -> PoseFilter | None:
+        smoothing = self._settings.smoothing
+        return None if smoothing is None else PoseFilter(smoothing)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start_ns = self._clock()
+        yield
+        self._times_ms[stage] += (self._clock() - start_ns) / NS_PER_MS
+
+
+def _uncertain(
+    scores: Float32[np.ndarray, "joints"], least: float
+) -> Bool[np.ndarray, "joints"]:
+    return scores < np.float32(least)
+
+
+def _inside(
+    box_px: Float32[np.ndarray, "4"], intrinsics: Intrinsics
+) -> Float32[np.ndarray, "4"]:
+    limit = np.array([intrinsics.width_px - 1, intrinsics.height_px - 1] * 2, np.float32)
+    return np.clip(box_px, 0.0, limit)

@@ -1,0 +1,475 @@
+"""Who is who from frame to frame: stable numbers for several people, and boxes that spare the detector.
+
+In: detections (on some frames) and the poses found in the proposed boxes.  Out: the boxes to look at, then the
+people, each with a number that stays through crossing, turning, occlusion and a short absence.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64
+
+from edge_pose.assign import assign
+from edge_pose.clock import NS_PER_S
+from edge_pose.decode import overlaps
+from edge_pose.types import Detection, RelativePose
+
+_SAME_PERSON: Final = 0.5
+"""Likeness above which two poses of one frame are one person: about 6 cm apart in every joint."""
+_DOUBLE_TOLERANCE: Final = 0.1
+"""Parts of the half body length by which the joints of one person differ between two crops."""
+_STILL_TOLERANCE: Final = 0.2
+"""The same from one frame to the next, for somebody who keeps their velocity."""
+_RESTLESS_TOLERANCE: Final = 1.0
+"""What each second adds to it."""
+_LEAST_LIKENESS: Final = 0.1
+_OWN_CROP: Final = 0.1
+"""Added to the likeness when the pose came from the track's own crop: habit decides what likeness cannot."""
+_LEAST_OVERLAP: Final = 0.1
+_DRIFTED_OVERLAP: Final = 0.4
+_VELOCITY_SETTLES_S: Final = 0.15
+_LONGEST_FORECAST_S: Final = 0.5
+_MARGIN: Final = 0.1
+_FEWEST_JOINTS: Final = 3
+_DOUBTFUL_QUALITY: Final = 0.5
+_MOST_MEMORIES: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackSettings:
+    """How patient the tracker is."""
+
+    max_people: int = 8
+    detect_every: int = 10
+    """Frames between two runs of the detector while everybody is in sight."""
+    presence_min: float = 0.5
+    joint_score_min: float = 0.3
+    sure_detection: float = 0.6
+    sure_presence: float = 0.8
+    """Someone whom detector and pose network both believe this much is reported at once."""
+    confirm_after: int = 3
+    """Sightings after which anyone else is reported."""
+    doubt_after: int = 5
+    """Runs of the detector that may miss a person whose pose is poor."""
+    stale_s: float = 0.5
+    """How long the last pose of somebody out of sight is carried over."""
+    remember_s: float = 5.0
+    """How long the number is kept for somebody who comes back near where they left."""
+    reach: float = 0.75
+    """Body lengths from there that count as near, and half as many more for each second."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Track:
+    """One person being followed."""
+
+    number: int | None
+    """None until confirmed."""
+    pose: RelativePose
+    box_px: Float32[np.ndarray, "4"]
+    seen_ns: int
+    velocity_px_s: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
+    sightings: int = 1
+    unconfirmed: int = 0
+    """Runs of the detector in a row that did not see this person."""
+    visible: bool = True
+    """Seen in the newest frame."""
+
+    def shift_px(self, at_ns: int) -> Float64[np.ndarray, "2"]:
+        """How far the person has moved since last seen, going by their velocity."""
+        return self.velocity_px_s * min(_seconds(self.seen_ns, at_ns), _LONGEST_FORECAST_S)
+
+    def box_at(self, at_ns: int) -> Float32[np.ndarray, "4"]:
+        """Where the box is by now."""
+        return (self.box_px + np.tile(self.shift_px(at_ns), 2)).astype(np.float32)
+
+    def joints_at(self, at_ns: int) -> Float32[np.ndarray, "joints 2"]:
+        """Where the joints are by now."""
+        return (self.pose.joints_px + self.shift_px(at_ns)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A box worth a look of the pose network, and why."""
+
+    box_px: Float32[np.ndarray, "4"]
+    track: Track | None
+    detection: Detection | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Memory:
+    """All that is kept of somebody who left."""
+
+    number: int
+    box_px: Float32[np.ndarray, "4"]
+    velocity_px_s: Float64[np.ndarray, "2"]
+    left_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sighting:
+    """One person in one frame: the best pose, and every proposal that led to this person."""
+
+    pose: RelativePose
+    proposals: list[Proposal]
+
+    @property
+    def detection(self) -> Detection | None:
+        found = [proposal.detection for proposal in self.proposals if proposal.detection]
+        return max(found, key=lambda detection: detection.score, default=None)
+
+
+class Tracker:
+    """Follows everybody in one camera's frames."""
+
+    def __init__(self, settings: TrackSettings) -> None:
+        """Start with nobody."""
+        self._settings = settings
+        self._tracks: list[Track] = []
+        self._memories: list[_Memory] = []
+        self._next_number = 1
+        self._frames_undetected = 0
+        self._at_ns = 0
+
+    @property
+    def detection_due(self) -> bool:
+        """Whether the next frame needs the detector: on schedule, when somebody is lost, or when nobody is there."""
+        return (
+            not self._tracks
+            or any(not track.visible for track in self._tracks)
+            or self._frames_undetected + 1 >= self._settings.detect_every
+        )
+
+    @property
+    def memory_size(self) -> int:
+        """How many people are followed or remembered."""
+        return len(self._tracks) + len(self._memories)
+
+    def rescale(self, scale_x: float, scale_y: float) -> None:
+        """Carry everybody over to a new frame size and look for them at once."""
+        scale = np.array([scale_x, scale_y])
+        wide = np.tile(scale, 2)
+        for track in self._tracks:
+            track.box_px = (track.box_px * wide).astype(np.float32)
+            track.velocity_px_s = track.velocity_px_s * scale
+            track.pose = RelativePose(
+                joints_px=(track.pose.joints_px * scale).astype(np.float32),
+                joints_m=track.pose.joints_m,
+                scores=track.pose.scores,
+                presence=track.pose.presence,
+            )
+        self._memories = [
+            _Memory(
+                number=memory.number,
+                box_px=(memory.box_px * wide).astype(np.float32),
+                velocity_px_s=memory.velocity_px_s * scale,
+                left_ns=memory.left_ns,
+            )
+            for memory in self._memories
+        ]
+        self._frames_undetected = self._settings.detect_every
+
+    def propose(
+        self,
+        at_ns: int,
+        detections: Sequence[Detection] | None,
+        *,
+        frame_size_px: tuple[int, int],
+    ) -> list[Proposal]:
+        """Say where to look: everybody followed, moved on, then whom the detector found beside them.
+
+        `detections` is None on frames without the detector; `frame_size_px` is width, height.
+        """
+        if at_ns < self._at_ns:
+            self._forget_all()
+        self._at_ns = at_ns
+        self._frames_undetected = 0 if detections is not None else self._frames_undetected + 1
+        expected = _boxes([track.box_at(at_ns) for track in self._tracks])
+        found = list(detections or ())
+        boxes = _boxes([detection.box_px for detection in found])
+        overlap = overlaps(expected, boxes)
+        partner = dict(assign(overlap, least=_LEAST_OVERLAP))
+        proposals = []
+        for index, track in enumerate(self._tracks):
+            matched = partner.get(index)
+            if detections is not None:
+                track.unconfirmed = 0 if matched is not None else track.unconfirmed + 1
+            box, detection = expected[index], None
+            if matched is not None:
+                detection = found[matched]
+                if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
+                    box = detection.box_px
+            if _is_inside(box, frame_size_px):
+                proposals.append(Proposal(box_px=box, track=track, detection=detection))
+        taken = set(partner.values())
+        proposals.extend(
+            Proposal(box_px=detection.box_px, track=None, detection=detection)
+            for index, detection in enumerate(found)
+            if index not in taken
+        )
+        return proposals[: self._settings.max_people]
+
+    def update(
+        self, at_ns: int, proposals: Sequence[Proposal], poses: Sequence[RelativePose]
+    ) -> list[Track]:
+        """Take in what the pose network saw in the proposed boxes; return whom to report, by number."""
+        sightings = self._fold(proposals, poses)
+        likeness, own = self._likeness(sightings, at_ns)
+        pairs = assign(np.where(likeness >= _LEAST_LIKENESS, likeness + own, 0.0), least=_LEAST_LIKENESS)
+        for track in self._tracks:
+            track.visible = False
+        for row, column in pairs:
+            self._see(self._tracks[row], sightings[column], at_ns)
+        assigned = {column for _, column in pairs}
+        for column, sighting in enumerate(sightings):
+            if column not in assigned and sighting.detection is not None:
+                self._meet(sighting, at_ns)
+        self._part(sightings, at_ns)
+        reported = [track for track in self._tracks if track.number is not None]
+        return sorted(reported, key=lambda track: track.number or 0)
+
+    def _fold(
+        self, proposals: Sequence[Proposal], poses: Sequence[RelativePose]
+    ) -> list[_Sighting]:
+        """Drop what is no person, and make one sighting of several looks at the same one."""
+        settings = self._settings
+        looks = [
+            (pose, proposal)
+            for pose, proposal in zip(poses, proposals, strict=True)
+            if pose.presence >= settings.presence_min
+            and np.count_nonzero(pose.scores >= settings.joint_score_min) >= _FEWEST_JOINTS
+        ]
+        looks.sort(key=lambda look: -quality(look[0]))
+        sightings: list[_Sighting] = []
+        for pose, proposal in looks:
+            for sighting in sightings:
+                known = sighting.pose
+                alike = pose_likeness(
+                    known.joints_px[None],
+                    pose.joints_px[None],
+                    known.scores[None],
+                    pose.scores[None],
+                    tolerance=np.array([_DOUBLE_TOLERANCE]),
+                )
+                if alike[0, 0] > _SAME_PERSON:
+                    sighting.proposals.append(proposal)
+                    break
+            else:
+                sightings.append(_Sighting(pose=pose, proposals=[proposal]))
+        return sightings
+
+    def _likeness(
+        self, sightings: Sequence[_Sighting], at_ns: int
+    ) -> tuple[Float64[np.ndarray, "tracks sightings"], Float64[np.ndarray, "tracks sightings"]]:
+        """How well each sighting fits where each track should be by now, and what habit adds."""
+        if not self._tracks or not sightings:
+            nothing = np.zeros((len(self._tracks), len(sightings)))
+            return nothing, nothing
+        ages_s = np.array([_seconds(track.seen_ns, at_ns) for track in self._tracks])
+        likeness = pose_likeness(
+            np.stack([track.joints_at(at_ns) for track in self._tracks]),
+            np.stack([sighting.pose.joints_px for sighting in sightings]),
+            np.stack([track.pose.scores for track in self._tracks]),
+            np.stack([sighting.pose.scores for sighting in sightings]),
+            tolerance=_STILL_TOLERANCE + _RESTLESS_TOLERANCE * ages_s,
+        )
+        own = np.array(
+            [
+                [
+                    _OWN_CROP * any(proposal.track is track for proposal in sighting.proposals)
+                    for sighting in sightings
+                ]
+                for track in self._tracks
+            ]
+        )
+        return likeness, own
+
+    def _see(self, track: Track, sighting: _Sighting, at_ns: int) -> None:
+        """Move a track to where its person was seen."""
+        pose = sighting.pose
+        elapsed_s = _seconds(track.seen_ns, at_ns)
+        if elapsed_s > 0.0:
+            trust = track.pose.scores * pose.scores
+            step = (pose.joints_px - track.pose.joints_px).astype(np.float64)
+            velocity = (trust @ step) / max(float(trust.sum()), 1e-6) / elapsed_s
+            share = 1.0 - math.exp(-elapsed_s / _VELOCITY_SETTLES_S)
+            track.velocity_px_s = track.velocity_px_s + share * (velocity - track.velocity_px_s)
+        track.pose = pose
+        track.box_px = box_of(pose, self._settings.joint_score_min)
+        track.seen_ns = at_ns
+        track.visible = True
+        track.sightings += 1
+        if track.number is None and track.sightings >= self._settings.confirm_after:
+            track.number = self._new_number()
+
+    def _meet(self, sighting: _Sighting, at_ns: int) -> None:
+        """Welcome somebody who fits no track: one who jumped out of reach, one who comes back, or a stranger."""
+        box = box_of(sighting.pose, self._settings.joint_score_min)
+        missing = [track for track in self._tracks if not track.visible]
+        near = [
+            self._nearness(track.box_px, track.velocity_px_s, track.seen_ns, box, at_ns)
+            for track in missing
+        ]
+        if near and min(near) < 1.0:
+            self._see(missing[int(np.argmin(near))], sighting, at_ns)
+            return
+        if len(self._tracks) >= self._settings.max_people:
+            return
+        number = self._recall(box, at_ns)
+        detection = sighting.detection
+        if (
+            number is None
+            and detection is not None
+            and detection.score >= self._settings.sure_detection
+            and sighting.pose.presence >= self._settings.sure_presence
+        ):
+            number = self._new_number()
+        self._tracks.append(
+            Track(number=number, pose=sighting.pose, box_px=box, seen_ns=at_ns)
+        )
+
+    def _part(self, sightings: Sequence[_Sighting], at_ns: int) -> None:
+        """Let go of tracks that have no person of their own any more."""
+        settings = self._settings
+        kept = []
+        for track in self._tracks:
+            if track.visible:
+                gone = (
+                    track.unconfirmed >= (1 if track.number is None else settings.doubt_after)
+                    and quality(track.pose) < _DOUBTFUL_QUALITY
+                )
+            else:
+                gone = (
+                    track.number is None
+                    or _seconds(track.seen_ns, at_ns) > settings.stale_s
+                    or self._is_double(track, sightings, at_ns)
+                )
+            if not gone:
+                kept.append(track)
+            elif track.number is not None:
+                self._memories.append(
+                    _Memory(
+                        number=track.number,
+                        box_px=track.box_px,
+                        velocity_px_s=track.velocity_px_s,
+                        left_ns=track.seen_ns,
+                    )
+                )
+        self._tracks = kept
+        self._memories = [
+            memory
+            for memory in self._memories[-_MOST_MEMORIES:]
+            if _seconds(memory.left_ns, at_ns) <= settings.remember_s
+        ]
+
+    def _is_double(self, track: Track, sightings: Sequence[_Sighting], at_ns: int) -> bool:
+        """Tell whether a track without a sighting of its own sits on a person whom another track follows."""
+        return bool(sightings) and bool(
+            pose_likeness(
+                track.joints_at(at_ns)[None],
+                np.stack([sighting.pose.joints_px for sighting in sightings]),
+                track.pose.scores[None],
+                np.stack([sighting.pose.scores for sighting in sightings]),
+                tolerance=np.array([_DOUBLE_TOLERANCE]),
+            ).max()
+            > _SAME_PERSON
+        )
+
+    def _recall(self, box_px: Float32[np.ndarray, "4"], at_ns: int) -> int | None:
+        """Take back the number of whoever left nearest to here."""
+        near = [
+            self._nearness(memory.box_px, memory.velocity_px_s, memory.left_ns, box_px, at_ns)
+            for memory in self._memories
+        ]
+        if not near or min(near) >= 1.0:
+            return None
+        return self._memories.pop(int(np.argmin(near))).number
+
+    def _nearness(
+        self,
+        old_px: Float32[np.ndarray, "4"],
+        velocity_px_s: Float64[np.ndarray, "2"],
+        left_ns: int,
+        new_px: Float32[np.ndarray, "4"],
+        at_ns: int,
+    ) -> float:
+        """Distance over reach, from the place left or from where the way led on; below 1 is near."""
+        away_s = _seconds(left_ns, at_ns)
+        length_px = max(_length(old_px), _length(new_px))
+        reach_px = self._settings.reach * (1.0 + 0.5 * away_s) * length_px
+        place = (old_px[:2] + old_px[2:]) / 2.0
+        onward = place + velocity_px_s * min(away_s, 2.0 * _LONGEST_FORECAST_S)
+        here = (new_px[:2] + new_px[2:]) / 2.0
+        return float(
+            min(np.linalg.norm(here - place), np.linalg.norm(here - onward)) / max(reach_px, 1e-6)
+        )
+
+    def _new_number(self) -> int:
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    def _forget_all(self) -> None:
+        """Time ran backwards, so the source started again."""
+        self._tracks = []
+        self._memories = []
+
+
+def pose_likeness(
+    joints_a_px: Float32[np.ndarray, "a joints 2"],
+    joints_b_px: Float32[np.ndarray, "b joints 2"],
+    scores_a: Float32[np.ndarray, "a joints"],
+    scores_b: Float32[np.ndarray, "b joints"],
+    *,
+    tolerance: Float64[np.ndarray, "a"],
+) -> Float64[np.ndarray, "a b"]:
+    """Mean over confident joints of exp(-d^2 / 2 s^2), like COCO's object keypoint similarity.
+
+    s is `tolerance` times half the longer side that the joints of `a` span.
+    """
+    half_length = np.ptp(joints_a_px, axis=1).max(axis=1) / 2.0
+    sigma = np.maximum(tolerance * half_length, 1.0)
+    steps = joints_a_px[:, None].astype(np.float64) - joints_b_px[None]
+    close = np.exp(-0.5 * np.square(steps).sum(axis=-1) / np.square(sigma)[:, None, None])
+    trust = scores_a[:, None] * scores_b[None]
+    return (close * trust).sum(axis=-1) / np.maximum(trust.sum(axis=-1), 1e-6)
+
+
+def quality(pose: RelativePose) -> float:
+    """Mean joint score times presence."""
+    return float(pose.scores.mean()) * pose.presence
+
+
+def box_of(pose: RelativePose, joint_score_min: float) -> Float32[np.ndarray, "4"]:
+    """Tight box of the confident joints, a tenth wider on each side; of all joints when too few are confident."""
+    confident: Bool[np.ndarray, "joints"] = pose.scores > joint_score_min
+    if np.count_nonzero(confident) < _FEWEST_JOINTS:
+        confident = np.ones_like(confident)
+    points = pose.joints_px[confident]
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = _MARGIN * (high - low)
+    return np.concatenate([low - margin, high + margin]).astype(np.float32)
+
+
+def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "boxes 4"]:
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _length(box_px: Float32[np.ndarray, "4"]) -> float:
+    return float(max(box_px[2] - box_px[0], box_px[3] - box_px[1]))
+
+
+def _is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
+    """Tell whether a fifth of the box is in the frame and large enough to show a person."""
+    limit = np.array(frame_size_px, np.float32)
+    sides = np.clip(box_px[2:], 0.0, limit) - np.clip(box_px[:2], 0.0, limit)
+    whole = float(np.prod(box_px[2:] - box_px[:2]))
+    return float(sides.max()) >= 8.0 and float(np.prod(sides)) >= 0.2 * whole  # noqa: PLR2004 stated above
+
+
+def _seconds(from_ns: int, to_ns: int) -> float:
+    return max(to_ns - from_ns, 0) / NS_PER_S
