@@ -1,0 +1,130 @@
+"""What the operator sets: a frozen dataclass per section, each key with its meaning and limits."""
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a setting means, for the commented default file, and its limits, inclusive."""
+
+    meaning: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraConfig:
+    """Where pictures come from and what is known about the lens."""
+
+    source: Annotated[
+        str,
+        Key(
+            "Camera number, /dev/v4l/by-id/... path, rtsp:// or http:// address, "
+            "video file, folder of pictures or single picture"
+        ),
+    ] = "0"
+    name: Annotated[str, Key("Name of this camera in topics and messages")] = "cam0"
+    wait: Annotated[bool, Key("Start even when the camera is not there yet, and wait for it")] = (
+        False
+    )
+    realtime: Annotated[bool, Key("Play a file at its own rate and drop frames like a camera")] = (
+        False
+    )
+    width_px: Annotated[int | None, Key("Picture width asked of a USB camera", 1.0)] = None
+    height_px: Annotated[int | None, Key("Picture height asked of a USB camera", 1.0)] = None
+    fps: Annotated[
+        float | None, Key("Rate asked of a USB camera, or of a folder of pictures", 0.01, 1000.0)
+    ] = None
+    username: Annotated[str | None, Key("User name for a network camera")] = None
+    password_file: Annotated[
+        Path | None, Key("File whose first line is the password of the camera")
+    ] = None
+    stale_s: Annotated[
+        float, Key("A connected camera without a frame for so long is called stale", 0.1)
+    ] = 5.0
+    fx_px: Annotated[
+        float | None, Key("Focal length in pixels of the full picture, centred", 1.0)
+    ] = None
+    hfov_deg: Annotated[float | None, Key("Horizontal field of view in degrees", 1.0, 170.0)] = None
+    intrinsics: Annotated[Path | None, Key("File with a calibrated camera matrix")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which networks look at the pictures, and how hard they may work."""
+
+    bundle: Annotated[
+        Path | None, Key("Model bundle; without it the one that came with the package")
+    ] = None
+    max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
+    threads: Annotated[
+        int | None, Key("Processor threads per network; without it all cores", 1.0, 256.0)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputConfig:
+    """What is written besides MQTT, and for how long."""
+
+    messages: Annotated[
+        Literal["jsonl", "none"] | None, Key("jsonl writes the messages to standard output")
+    ] = None
+    frames: Annotated[int | None, Key("Stop after so many frames", 1.0)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttConfig:
+    """The broker; without an address nothing is published."""
+
+    broker: Annotated[str | None, Key("Broker: host, host:port or mqtts://host:port")] = None
+    protocol: Annotated[Literal["5", "3.1.1"], Key("MQTT version")] = "5"
+    root: Annotated[str, Key("First levels of every topic, such as plant/line-3")] = "edge-pose"
+    username: Annotated[str | None, Key("User name at the broker")] = None
+    password_file: Annotated[
+        Path | None, Key("File whose first line is the password at the broker")
+    ] = None
+    ca: Annotated[
+        Path | None, Key("Certificates that may sign the broker's; without it the system's")
+    ] = None
+    certificate: Annotated[Path | None, Key("Our own certificate, where the broker wants one")] = (
+        None
+    )
+    key: Annotated[Path | None, Key("Private key of our own certificate")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewConfig:
+    """The live page in a browser."""
+
+    enabled: Annotated[bool, Key("Serve the live page")] = False
+    host: Annotated[
+        str, Key("Address the page is served on; loopback keeps it on this machine")
+    ] = "127.0.0.1"
+    port: Annotated[int, Key("Port of the page", 0.0, 65535.0)] = 8765
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceConfig:
+    """Who we are."""
+
+    name: Annotated[str, Key("Name of this device in topics; without it the host name")] = field(
+        default_factory=socket.gethostname
+    )
+    log: Annotated[
+        Literal["debug", "info", "warning", "error"], Key("Least important log line shown")
+    ] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings."""
+
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -1,0 +1,60 @@
+"""The only file that knows systemd: readiness, status and watchdog over its NOTIFY_SOCKET.
+
+Where nobody supervises us, nothing is said.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
+
+US_PER_S: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisor:
+    """Who started us and how often it wants a sign of life; both None when nobody asked."""
+
+    address: str | None
+    watchdog_s: float | None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Supervisor":
+        """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID as sd_notify(3) defines them."""
+        period_us = environ.get("WATCHDOG_USEC", "")
+        ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        return cls(
+            address=environ.get("NOTIFY_SOCKET") or None,
+            watchdog_s=int(period_us) / US_PER_S if period_us.isdigit() and ours else None,
+        )
+
+    def tell(self, *lines: str) -> None:
+        """Send assignments such as `READY=1` in one datagram."""
+        if self.address is None:
+            return
+        # A leading @ means an abstract socket, whose name starts with a zero byte.
+        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+            line.sendto("\n".join(lines).encode(), address)
+
+
+class Heartbeat:
+    """Passes the progress of the loop on to the supervisor, a few times per watchdog period."""
+
+    def __init__(self, supervisor: Supervisor, clock: Clock = monotonic_ns) -> None:
+        self._supervisor = supervisor
+        self._clock = clock
+        self._period_ns = int((supervisor.watchdog_s or 0) / 4 * NS_PER_S)
+        self._last_ns: int | None = None
+
+    def beat(self) -> None:
+        """Say that the loop just did something: a pose, or a deliberate wait for the camera."""
+        if self._supervisor.watchdog_s is None:
+            return
+        now_ns = self._clock()
+        if self._last_ns is None or now_ns - self._last_ns >= self._period_ns:
+            self._last_ns = now_ns
+            self._supervisor.tell("WATCHDOG=1")
