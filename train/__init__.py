@@ -1,0 +1,1 @@
+"""Everything that makes a model: synthetic people, real pictures, teachers, students, reports."""
