@@ -137,12 +137,15 @@ class _Concatenate(nn.Module):
 class TfliteGraph(nn.Module):
     """The part of a TensorFlow Lite graph that leads to the wanted tensors, with its weights as parameters."""
 
-    def __init__(self, file_bytes: bytes, wanted: Sequence[int]) -> None:
+    def __init__(
+        self, file_bytes: bytes, wanted: Sequence[int], *, source: int | None = None
+    ) -> None:
         """Read the graph.
 
         Args:
             file_bytes: the whole file.
             wanted: indices of the tensors to compute; those found by `output_indices`, or inner ones.
+            source: index of the tensor that `forward` is given; the graph's own input when None.
 
         Raises:
             UnsupportedGraphError: an operator or option that this reader does not know.
@@ -150,16 +153,16 @@ class TfliteGraph(nn.Module):
         super().__init__()
         reader = _Reader(file_bytes)
         self.wanted = tuple(wanted)
-        self.input_index = int(reader.graph.Inputs(0))
+        self.source = int(reader.graph.Inputs(0)) if source is None else source
         self.layers = nn.ModuleDict()
         self.steps: list[_Step] = []
-        for step, module in reader.steps_to(self.wanted):
+        for step, module in reader.steps_to(self.wanted, source=self.source):
             self.layers[step.module] = module
             self.steps.append(step)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Map [batch, 3, height, width] to the wanted tensors, in the order asked for."""
-        values = {self.input_index: image}
+        """Map the source (the image [batch, 3, height, width]) to the wanted tensors, in order."""
+        values = {self.source: image}
         for step in self.steps:
             values[step.output] = self.layers[step.module](*(values[i] for i in step.inputs))
         return [values[index] for index in self.wanted]
@@ -169,6 +172,14 @@ def output_indices(file_bytes: bytes) -> list[int]:
     """Indices of the graph's declared outputs, in the file's order."""
     graph = _Reader(file_bytes).graph
     return [int(graph.Outputs(i)) for i in range(graph.OutputsLength())]
+
+
+def input_of(file_bytes: bytes, tensor: int, *, steps_back: int = 1) -> int:
+    """Index of the tensor from which `tensor` is computed, following first inputs."""
+    reader = _Reader(file_bytes)
+    for _ in range(steps_back):
+        tensor = reader.inputs(reader.producer[tensor])[0]
+    return tensor
 
 
 class _Reader:
@@ -181,19 +192,20 @@ class _Reader:
         for index in range(self.graph.OperatorsLength()):
             self.producer[int(self.graph.Operators(index).Outputs(0))] = index
 
-    def steps_to(self, wanted: Sequence[int]) -> list[tuple[_Step, nn.Module]]:
+    def steps_to(self, wanted: Sequence[int], *, source: int) -> list[tuple[_Step, nn.Module]]:
         needed: set[int] = set()
         stack = list(wanted)
         while stack:
-            operator = self.producer.get(stack.pop())
-            if operator is None or operator in needed:
+            tensor = stack.pop()
+            operator = self.producer.get(tensor)
+            if tensor == source or operator is None or operator in needed:
                 continue
             needed.add(operator)
-            stack.extend(self._inputs(operator))
+            stack.extend(self.inputs(operator))
         built = [self._build(index) for index in sorted(needed)]
         return [pair for pair in built if pair is not None]
 
-    def _inputs(self, operator: int) -> list[int]:
+    def inputs(self, operator: int) -> list[int]:
         read = self.graph.Operators(operator)
         return [int(read.Inputs(i)) for i in range(read.InputsLength())]
 
@@ -207,7 +219,7 @@ class _Reader:
     def _constant(self, tensor: int) -> np.ndarray:
         producer = self.producer.get(tensor)
         if producer is not None and self._name(producer) == "DEQUANTIZE":
-            return self._constant(self._inputs(producer)[0]).astype(np.float32)
+            return self._constant(self.inputs(producer)[0]).astype(np.float32)
         read = self.graph.Tensors(tensor)
         kinds = {
             tflite.TensorType.FLOAT32: np.float32,
@@ -228,7 +240,7 @@ class _Reader:
 
     def _build(self, operator: int) -> tuple[_Step, nn.Module] | None:
         name = self._name(operator)
-        inputs = self._inputs(operator)
+        inputs = self.inputs(operator)
         output = int(self.graph.Operators(operator).Outputs(0))
         if name == "DEQUANTIZE":
             return None

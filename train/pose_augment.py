@@ -1,0 +1,196 @@
+"""From a labelled person in a picture to one training crop: geometry and light disturbed, labels carried along.
+
+In: a picture, a box, joints in picture pixels and, for rendered people, in camera axes.  Out: `TrainingCrop`, with 2D
+in crop pixels and 3D relative to the pelvis in the axes of the crop's own ray, turned and mirrored with the picture.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, UInt8
+
+from edge_pose import skeleton
+from edge_pose.crop import PADDING
+from train.student import INPUT_SIZE_PX
+
+_MIDDLE: Final = (INPUT_SIZE_PX - 1) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A labelled person in a picture; `joints_m` only where the truth is known."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    """BGR."""
+    box_px: Float32[np.ndarray, "4"]
+    joints_px: Float32[np.ndarray, "joints 2"]
+    weight_2d: Float32[np.ndarray, "joints"]
+    joints_m: Float32[np.ndarray, "joints 3"] | None = None
+    """Camera axes."""
+    visible: Bool[np.ndarray, "joints"] | None = None
+    camera_matrix: Float64[np.ndarray, "3 3"] | None = None
+    presence: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCrop:
+    """What the network sees and what it should say; weights of 0 mean that nobody knows."""
+
+    image: UInt8[np.ndarray, "3 side side"]
+    """RGB."""
+    joints_px: Float32[np.ndarray, "joints 2"]
+    weight_2d: Float32[np.ndarray, "joints"]
+    joints_m: Float32[np.ndarray, "joints 3"]
+    has_3d: bool
+    visible: Bool[np.ndarray, "joints"]
+    presence: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How far crops are disturbed; all zero for evaluation."""
+
+    scale: float = 0.0
+    """Standard deviation of the logarithm of the crop's side."""
+    shift: float = 0.0
+    """Standard deviation of the crop's centre in sides."""
+    turn_rad: float = 0.0
+    """Standard deviation of the picture's turn, applied to every second crop."""
+    mirror: bool = False
+    light: float = 0.0
+    """Strength of changes of light, colour, blur and noise, 0 to 1."""
+    cover: float = 0.0
+    """Share of crops in which a rectangle hides something."""
+
+
+TRAINING: Final = Augmentation(
+    scale=0.14, shift=0.05, turn_rad=0.35, mirror=True, light=1.0, cover=0.3
+)
+EVALUATION: Final = Augmentation()
+
+
+def make_crop(
+    person: Person, augmentation: Augmentation, rng: np.random.Generator
+) -> TrainingCrop:
+    """Cut one crop around a person, as the appliance would, disturbed by `augmentation`."""
+    x0, y0, x1, y1 = (float(value) for value in person.box_px)
+    side = PADDING * max(x1 - x0, y1 - y0, 8.0)
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    centre += side * augmentation.shift * rng.standard_normal(2)
+    side *= float(np.exp(augmentation.scale * rng.standard_normal()))
+    turn = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)  # noqa: PLR2004
+    mirrored = augmentation.mirror and rng.random() < 0.5  # noqa: PLR2004
+    scale = side / INPUT_SIZE_PX
+    cos, sin = np.cos(turn), np.sin(turn)
+    picture_from_crop = scale * np.array([[cos, sin], [-sin, cos]])
+    if mirrored:
+        picture_from_crop = picture_from_crop @ np.diag([-1.0, 1.0])
+    offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
+    crop_from_picture = np.linalg.inv(picture_from_crop)
+    image = _warp(person.image, np.column_stack([picture_from_crop, offset]), scale)
+    joints_px = (person.joints_px - offset) @ crop_from_picture.T
+    joints_m = np.zeros((skeleton.NUM_JOINTS, 3))
+    if person.joints_m is not None and person.camera_matrix is not None:
+        turn_axes = np.eye(3)
+        turn_axes[:2, :2] = crop_from_picture * scale
+        relative_m = person.joints_m - person.joints_m[skeleton.ROOT]
+        joints_m = relative_m @ (turn_axes @ ray_from_camera(centre, person.camera_matrix)).T
+    weight_2d = person.weight_2d
+    visible = person.visible if person.visible is not None else weight_2d > 0
+    if mirrored:
+        order = np.array(skeleton.MIRROR)
+        joints_px, joints_m = joints_px[order], joints_m[order]
+        weight_2d, visible = weight_2d[order], visible[order]
+    if augmentation.light > 0:
+        image = disturb_light(image, augmentation.light, rng)
+    if rng.random() < augmentation.cover:
+        image, visible = _cover(image, joints_px, visible, rng)
+    return TrainingCrop(
+        image=np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)),
+        joints_px=joints_px.astype(np.float32),
+        weight_2d=weight_2d.astype(np.float32),
+        joints_m=joints_m.astype(np.float32),
+        has_3d=person.joints_m is not None,
+        visible=np.asarray(visible, bool),
+        presence=person.presence,
+    )
+
+
+def ray_from_camera(
+    point_px: Float64[np.ndarray, "2"], camera_matrix: Float64[np.ndarray, "3 3"]
+) -> Float64[np.ndarray, "3 3"]:
+    """Return the smallest rotation that takes the ray through a pixel to the optical axis."""
+    ray = np.linalg.solve(camera_matrix, np.array([*point_px, 1.0]))
+    ray /= np.linalg.norm(ray)
+    axis = np.cross(ray, [0.0, 0.0, 1.0])
+    skew = np.array(
+        [[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]], np.float64
+    )
+    return np.eye(3) + skew + skew @ skew / (1.0 + ray[2])
+
+
+def _warp(
+    image: UInt8[np.ndarray, "height width 3"],
+    picture_from_crop: Float64[np.ndarray, "2 3"],
+    scale: float,
+) -> UInt8[np.ndarray, "side side 3"]:
+    reduction = int(scale)
+    if reduction >= 2:  # noqa: PLR2004 below two the bilinear kernel reaches every pixel
+        height, width = image.shape[:2]
+        size = (max(width // reduction, 1), max(height // reduction, 1))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        picture_from_crop = picture_from_crop.copy()
+        picture_from_crop[:, 2] = (picture_from_crop[:, 2] + 0.5) / reduction - 0.5
+        picture_from_crop[:, :2] /= reduction
+    warped = cv2.warpAffine(
+        image,
+        picture_from_crop,
+        (INPUT_SIZE_PX, INPUT_SIZE_PX),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def disturb_light(
+    image: UInt8[np.ndarray, "height width 3"], strength: float, rng: np.random.Generator
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Change exposure, contrast, colour, sharpness and noise as cameras and halls do."""
+    x = image.astype(np.float32) / 255
+    x = x ** np.float32(np.exp(0.3 * strength * rng.standard_normal()))
+    x = (x - 0.5) * np.float32(np.exp(0.2 * strength * rng.standard_normal())) + 0.5
+    x = x + np.float32(0.08 * strength * rng.standard_normal())
+    x = x * (1 + 0.07 * strength * rng.standard_normal(3)).astype(np.float32)
+    grey = x.mean(2, keepdims=True)
+    saturation = 0.0 if rng.random() < 0.08 else np.exp(0.3 * strength * rng.standard_normal())  # noqa: PLR2004
+    x = grey + (x - grey) * np.float32(saturation)
+    if rng.random() < 0.3:  # noqa: PLR2004
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6)), np.float32)
+    if rng.random() < 0.3:  # noqa: PLR2004
+        x = x + rng.standard_normal(x.shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
+    if rng.random() < 0.15:  # noqa: PLR2004
+        size = int(rng.integers(64, 160))
+        small = cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA)
+        x = np.asarray(cv2.resize(small, image.shape[1::-1]), np.float32)
+    return np.asarray(np.clip(x, 0, 1) * 255, np.uint8)
+
+
+def _cover(
+    image: UInt8[np.ndarray, "side side 3"],
+    joints_px: Float64[np.ndarray, "joints 2"],
+    visible: Bool[np.ndarray, "joints"],
+    rng: np.random.Generator,
+) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "joints"]]:
+    """Hide a rectangle; the joints under it are no longer visible."""
+    size = rng.uniform(0.1, 0.4, 2) * INPUT_SIZE_PX
+    low = rng.uniform(-0.1, 0.9, 2) * INPUT_SIZE_PX
+    x0, y0 = np.maximum(low, 0).astype(int)
+    x1, y1 = np.minimum(low + size, INPUT_SIZE_PX).astype(int)
+    covered = image.copy()
+    colour = rng.integers(0, 255, 3)
+    noise = rng.integers(-20, 20, covered[y0:y1, x0:x1].shape)
+    covered[y0:y1, x0:x1] = np.clip(colour + noise, 0, 255).astype(np.uint8)
+    under = np.all((joints_px >= (x0, y0)) & (joints_px < (x1, y1)), axis=1)
+    return covered, visible & ~under

@@ -1,0 +1,217 @@
+"""Batches for the pose network: rendered people with 3D truth, real people with a teacher's 2D, and nobody.
+
+In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded stream of
+batches (dicts of tensors).  Real groups (a clip, a scene) are held out whole, by a hash of their name.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch.utils.data import IterableDataset
+
+from edge_pose import skeleton
+from train.label_cache import LabelledImage, read_labels
+from train.pose_augment import Augmentation, Person, TrainingCrop, make_crop
+from train.synth.dataset import Chunk, read_chunks
+
+Batch = dict[str, torch.Tensor]
+
+_LEAST_VISIBLE: Final = 0.12
+"""Rendered people of whom less is to be seen teach nothing."""
+_OUTSIDE_WEIGHT: Final = 0.3
+"""2D weight of rendered joints beyond the picture's edge, which nobody can see."""
+_HELD_OUT_SHARE: Final = 10
+"""One real group in so many is never trained on."""
+_LOST_PATIENCE: Final = 20
+
+
+@runtime_checkable
+class People(Protocol):
+    """Labelled people that can be drawn by number."""
+
+    def __len__(self) -> int:
+        """Count the people."""
+        ...
+
+    def person(self, index: int) -> Person:
+        """Decode one."""
+        ...
+
+
+class RenderedPeople:
+    """People of a rendered folder; JPEGs stay compressed in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read every chunk of `folder`."""
+        self._chunks: list[Chunk] = list(read_chunks(folder))
+        self._people = [
+            (number, person)
+            for number, chunk in enumerate(self._chunks)
+            for person in np.flatnonzero(
+                (chunk.visible_fraction > _LEAST_VISIBLE) & (chunk.visible.sum(1) >= 5)  # noqa: PLR2004
+            )
+        ]
+
+    def __len__(self) -> int:
+        """Count the people of whom enough is visible."""
+        return len(self._people)
+
+    def person(self, index: int) -> Person:
+        """Decode the picture of one person and attach the truth."""
+        number, who = self._people[index]
+        chunk = self._chunks[number]
+        frame = int(chunk.frame[who])
+        inside = chunk.inside[who]
+        return Person(
+            image=chunk.image(frame),
+            box_px=chunk.box_px[who],
+            joints_px=chunk.joints_px[who],
+            weight_2d=np.where(inside, 1.0, _OUTSIDE_WEIGHT).astype(np.float32),
+            joints_m=chunk.joints_m[who],
+            visible=chunk.visible[who],
+            camera_matrix=chunk.camera_matrix[frame],
+        )
+
+
+class RealPeople:
+    """People of teacher-labelled folders, either the groups to train on or the held-out ones."""
+
+    def __init__(self, folders: Sequence[Path], *, held_out: bool) -> None:
+        """Read the labels of every folder."""
+        self._images: list[LabelledImage] = [
+            image
+            for folder in folders
+            for image in read_labels(folder)
+            if is_held_out(image.group) == held_out
+        ]
+        self._people = [
+            (number, person)
+            for number, image in enumerate(self._images)
+            for person in range(len(image.people))
+        ]
+
+    def __len__(self) -> int:
+        """Count the labelled people."""
+        return len(self._people)
+
+    def person(self, index: int) -> Person:
+        """Decode the picture of one person and attach the teacher's 2D, weighed by its confidence."""
+        number, who = self._people[index]
+        image = self._images[number]
+        person = image.people[who]
+        return Person(
+            image=image.image(),
+            box_px=person.box_px,
+            joints_px=person.joints_px,
+            weight_2d=person.confidence,
+        )
+
+    def nobody(self, rng: np.random.Generator) -> Person | None:
+        """A square of a real picture that touches no known person, or None where there was none to find."""
+        for _ in range(_LOST_PATIENCE):
+            image = self._images[int(rng.integers(len(self._images)))]
+            size = np.array([image.width_px, image.height_px], np.float32)
+            side = float(rng.uniform(0.12, 0.5)) * float(size.min())
+            low = rng.uniform(0, 1, 2) * (size - side)
+            box = np.array([*low, *(low + side)], np.float32)
+            known = np.concatenate(
+                [image.detected_px, np.array([p.box_px for p in image.people]).reshape(-1, 4)]
+            )
+            apart = (
+                (known[:, 2] < box[0]) | (known[:, 0] > box[2])
+                | (known[:, 3] < box[1]) | (known[:, 1] > box[3])
+            )
+            if apart.all():
+                return Person(
+                    image=image.image(),
+                    box_px=box,
+                    joints_px=np.zeros((skeleton.NUM_JOINTS, 2), np.float32),
+                    weight_2d=np.zeros(skeleton.NUM_JOINTS, np.float32),
+                    presence=False,
+                )
+        return None
+
+
+def is_held_out(group: str) -> bool:
+    """Tell whether a real group is kept for evaluation."""
+    return zlib.crc32(group.encode()) % _HELD_OUT_SHARE == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Shares of a batch; what is left is real people."""
+
+    rendered: float = 0.5
+    nobody: float = 0.04
+
+
+Stem = Callable[[Float32[np.ndarray, "batch 3 height width"]], Float32[np.ndarray, "..."]]
+"""A frozen first part of the network, run where the data is made."""
+
+
+class PoseBatches(IterableDataset[Batch]):
+    """An endless stream of batches; the same seed and worker count give the same stream."""
+
+    def __init__(
+        self,
+        rendered: People,
+        real: RealPeople,
+        *,
+        mixture: Mixture,
+        augmentation: Augmentation,
+        batch_size: int,
+        seed: int,
+        make_stem: Callable[[], Stem] | None = None,
+    ) -> None:
+        """Keep the recipe; `make_stem` is called once in each worker."""
+        self._rendered = rendered
+        self._real = real
+        self._mixture = mixture
+        self._augmentation = augmentation
+        self._batch_size = batch_size
+        self._seed = seed
+        self._make_stem = make_stem
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches for ever."""
+        worker = torch.utils.data.get_worker_info()
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self._seed, worker.id if worker is not None else 0])
+        stem = self._make_stem() if self._make_stem is not None else None
+        while True:
+            crops = [
+                make_crop(self._draw(rng), self._augmentation, rng)
+                for _ in range(self._batch_size)
+            ]
+            yield collate(crops, stem)
+
+    def _draw(self, rng: np.random.Generator) -> Person:
+        lot = rng.random()
+        if lot < self._mixture.nobody:
+            nobody = self._real.nobody(rng)
+            if nobody is not None:
+                return nobody
+        people: People = self._rendered if lot < self._mixture.rendered else self._real
+        return people.person(int(rng.integers(len(people))))
+
+
+def collate(crops: Sequence[TrainingCrop], stem: Stem | None) -> Batch:
+    """Stack crops; with a stem, what it made of the pictures takes their place."""
+    images: UInt8[np.ndarray, "batch 3 side side"] = np.stack([crop.image for crop in crops])
+    pictures = images.astype(np.float32) / 255
+    return {
+        "input": torch.from_numpy(pictures if stem is None else stem(pictures)),
+        "joints_px": torch.from_numpy(np.stack([crop.joints_px for crop in crops])),
+        "weight_2d": torch.from_numpy(np.stack([crop.weight_2d for crop in crops])),
+        "joints_m": torch.from_numpy(np.stack([crop.joints_m for crop in crops])),
+        "has_3d": torch.tensor([crop.has_3d for crop in crops]),
+        "visible": torch.from_numpy(np.stack([crop.visible for crop in crops])),
+        "presence": torch.tensor([float(crop.presence) for crop in crops]),
+    }

@@ -1,0 +1,154 @@
+"""The pose network that ships: a square picture of one person in, 2D and 3D joints with confidences out.
+
+In: `image` [batch, 3, 256, 256], RGB, pixel / 255.  Out, as a dict of tensors: `joints_px` [batch, 25, 2] in crop
+pixels, `joints_m` [batch, 25, 3] relative to the pelvis in the axes of the crop's ray, `score_logits` [batch, 25],
+`presence_logits` [batch].
+
+The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder and their regression tower,
+without the decoders that draw heat maps and masks, which the regression does not read.  The head is ours: 25 joints
+instead of 33 landmarks, started from linear combinations of theirs, so that training begins at their accuracy.
+The trunk is cut in two, so that a small machine can keep the part at high resolution, which is slow to train, as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from edge_pose import skeleton
+from train import weights
+from train.tflite_graph import TfliteGraph, input_of, output_indices
+
+INPUT_SIZE_PX: Final = 256
+_VALUES: Final = 6
+"""Per joint: x, y in crop widths; x, y, z in metres; logit of the score."""
+
+_HIPS: Final = (skeleton.INDEX["left_hip"], skeleton.INDEX["right_hip"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Published weights to start from and where to cut them."""
+
+    file: weights.ModelFile
+    cut: int
+    """Tensor at stride 16 after which training pays on a small machine."""
+    cut_shape: tuple[int, int, int]
+    channels: int
+    """Width of the last feature map, 2 x 2."""
+
+
+STARTS: Final[Mapping[str, Start]] = {
+    "lite": Start(file=weights.POSE_LITE, cut=228, cut_shape=(56, 16, 16), channels=192),
+    "full": Start(file=weights.POSE_FULL, cut=243, cut_shape=(88, 16, 16), channels=288),
+}
+
+_LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
+    "nose": {0: 1.0},
+    "left_eye": {2: 1.0},
+    "right_eye": {5: 1.0},
+    "left_ear": {7: 1.0},
+    "right_ear": {8: 1.0},
+    "left_shoulder": {11: 1.0},
+    "right_shoulder": {12: 1.0},
+    "left_elbow": {13: 1.0},
+    "right_elbow": {14: 1.0},
+    "left_wrist": {15: 1.0},
+    "right_wrist": {16: 1.0},
+    "left_hip": {23: 1.0},
+    "right_hip": {24: 1.0},
+    "left_knee": {25: 1.0},
+    "right_knee": {26: 1.0},
+    "left_ankle": {27: 1.0},
+    "right_ankle": {28: 1.0},
+    "pelvis": {23: 0.5, 24: 0.5},
+    "spine": {23: 0.3, 24: 0.3, 11: 0.2, 12: 0.2},
+    "neck": {11: 0.5, 12: 0.5},
+    "head_top": {7: 1.1, 8: 1.1, 11: -0.6, 12: -0.6},
+    "left_heel": {29: 1.0},
+    "right_heel": {30: 1.0},
+    "left_toe": {31: 1.0},
+    "right_toe": {32: 1.0},
+}
+"""Where each joint starts among the 33 landmarks of MediaPipe; the weights of a row sum to one."""
+
+
+class PoseNet(nn.Module):
+    """Encoder, regression tower and head."""
+
+    def __init__(self, start: str, cache: Path = weights.DEFAULT_CACHE) -> None:
+        """Start from the published weights named `start`, a key of `STARTS`."""
+        super().__init__()
+        spec = STARTS[start]
+        file_bytes = weights.fetch(spec.file, cache).read_bytes()
+        landmarks, presence, _, _, world = output_indices(file_bytes)
+        features = input_of(file_bytes, landmarks, steps_back=2)
+        self.start = start
+        self.stem = TfliteGraph(file_bytes, [spec.cut])
+        self.tower = TfliteGraph(file_bytes, [features], source=spec.cut)
+        self.head = nn.Conv2d(spec.channels, skeleton.NUM_JOINTS * _VALUES + 1, 2)
+        self._start_head(
+            *(
+                _only_convolution(TfliteGraph(file_bytes, [output], source=features))
+                for output in (landmarks, presence, world)
+            )
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict from pictures [batch, 3, 256, 256]."""
+        return self.predict(self.stem(image)[0])
+
+    def predict(self, stem_features: Tensor) -> dict[str, Tensor]:
+        """Predict from what the stem made of the pictures."""
+        raw = self.head(self.tower(stem_features)[0]).flatten(1)
+        joints = raw[:, :-1].unflatten(1, (skeleton.NUM_JOINTS, _VALUES))
+        joints_m = joints[..., 2:5]
+        root_m = joints_m[:, _HIPS, :].mean(1, keepdim=True)
+        joints_px = joints[..., :2] * INPUT_SIZE_PX - 0.5
+        return {
+            "joints_px": _with_pelvis(joints_px, joints_px[:, _HIPS, :].mean(1, keepdim=True)),
+            "joints_m": _with_pelvis(joints_m - root_m, torch.zeros_like(root_m)),
+            "score_logits": joints[..., 5],
+            "presence_logits": raw[:, -1],
+        }
+
+    @torch.no_grad()
+    def _start_head(self, landmarks: nn.Conv2d, presence: nn.Conv2d, world: nn.Conv2d) -> None:
+        assert self.head.bias is not None
+        assert landmarks.bias is not None
+        assert presence.bias is not None
+        assert world.bias is not None
+        for joint, name in enumerate(skeleton.JOINTS):
+            rows = slice(joint * _VALUES, (joint + 1) * _VALUES)
+            weight = torch.zeros_like(self.head.weight[rows])
+            bias = torch.zeros(_VALUES)
+            for landmark, share in _LANDMARKS[name].items():
+                image_rows = slice(landmark * 5, landmark * 5 + 2)
+                world_rows = slice(landmark * 3, landmark * 3 + 3)
+                seen_row = landmark * 5 + 3
+                weight[:2] += share * landmarks.weight[image_rows] / INPUT_SIZE_PX
+                bias[:2] += share * landmarks.bias[image_rows] / INPUT_SIZE_PX
+                weight[2:5] += share * world.weight[world_rows]
+                bias[2:5] += share * world.bias[world_rows]
+                weight[5] += share * landmarks.weight[seen_row]
+                bias[5] += share * landmarks.bias[seen_row]
+            self.head.weight[rows] = weight
+            self.head.bias[rows] = bias
+        self.head.weight[-1] = presence.weight[0]
+        self.head.bias[-1] = presence.bias[0]
+
+
+def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:
+    """Return the one convolution of a published head."""
+    (convolution,) = (module for module in graph.modules() if isinstance(module, nn.Conv2d))
+    return convolution
+
+
+def _with_pelvis(joints: Tensor, pelvis: Tensor) -> Tensor:
+    """Put the pelvis, which is derived from the hips, in its place."""
+    return torch.cat(
+        [joints[:, : skeleton.ROOT], pelvis, joints[:, skeleton.ROOT + 1 :]], dim=1
+    )

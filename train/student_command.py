@@ -1,0 +1,90 @@
+"""`python -m train student`: train the pose network on rendered 3D truth and real 2D teacher labels.
+
+In: folders from `train synth` and `train label`.  Out: a run folder with checkpoints; `train evaluate` and
+`export` read it.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from train.fit import Schedule, averaged, fit
+from train.frozen_stem import FrozenStem, export_stem
+from train.pose_augment import TRAINING
+from train.pose_data import Batch, Mixture, PoseBatches, RealPeople, RenderedPeople
+from train.pose_loss import pose_terms, total
+from train.student import INPUT_SIZE_PX, STARTS, PoseNet
+
+RECIPE: Final = "recipe.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--rendered", type=Path, required=True, help="folder made by train synth")
+    parser.add_argument(
+        "--real", type=Path, nargs="+", required=True, help="folders made by train label"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="run folder; continued if it exists")
+    parser.add_argument("--start", choices=sorted(STARTS), default="full")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="torch threads beside the data worker")
+    parser.add_argument(
+        "--whole", action="store_true", help="train the stem as well; wants an accelerator"
+    )
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train, or go on training."""
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = PoseNet(arguments.start).to(device)
+    make_stem = None
+    if not arguments.whole:
+        network.stem.requires_grad_(requires_grad=False)
+        make_stem = FrozenStem(arguments.out / "stem.onnx")
+        export_stem(PoseNet(arguments.start).stem, INPUT_SIZE_PX, arguments.out / "stem.onnx")
+    rendered = RenderedPeople(arguments.rendered)
+    real = RealPeople(arguments.real, held_out=False)
+    recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
+    recipe |= {"rendered_people": str(len(rendered)), "real_people": str(len(real))}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / RECIPE).write_text(json.dumps(recipe, indent=1))
+
+    def batches(first_step: int) -> Iterable[Batch]:
+        stream = PoseBatches(
+            rendered,
+            real,
+            mixture=Mixture(),
+            augmentation=TRAINING,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed + first_step,
+            make_stem=make_stem,
+        )
+        return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+
+    def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        assert isinstance(module, PoseNet)
+        there = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        forward = module if arguments.whole else module.predict
+        return pose_terms(forward(there["input"]), there)
+
+    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.learning_rate)
+    fit(network, batches, losses, total, schedule, arguments.out)
+
+
+def load_student(run: Path) -> PoseNet:
+    """Return the averaged network of a run folder, ready to predict."""
+    recipe = json.loads((run / RECIPE).read_text())
+    network = PoseNet(recipe["start"])
+    network.load_state_dict(averaged(run), strict=False)
+    return network.eval()
