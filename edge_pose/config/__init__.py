@@ -86,13 +86,11 @@ class MqttConfig:
     password_file: Annotated[
         Path | None, Key("File whose first line is the password at the broker")
     ] = None
-    ca: Annotated[
+    ca_file: Annotated[
         Path | None, Key("Certificates that may sign the broker's; without it the system's")
     ] = None
-    certificate: Annotated[Path | None, Key("Our own certificate, where the broker wants one")] = (
-        None
-    )
-    key: Annotated[Path | None, Key("Private key of our own certificate")] = None
+    cert_file: Annotated[Path | None, Key("Our own certificate, where the broker wants one")] = None
+    key_file: Annotated[Path | None, Key("Private key of our own certificate")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

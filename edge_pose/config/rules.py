@@ -1,36 +1,24 @@
 """Rules that more than one key, or the meaning of a text, must obey."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
+from edge_pose.address import Broker, Topics, parse_broker
 from edge_pose.config import Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
-
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerAddress:
-    """Where a broker listens."""
-
-    host: str
-    port: int
-    tls: bool
 
 
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
     _check_secrets(config, origins)
-    _check_topics(config, origins)
-    if config.mqtt.broker is not None:
-        broker_address(config.mqtt.broker)
-    if (config.mqtt.certificate is None) != (config.mqtt.key is None):
-        raise ConfigError("mqtt.certificate and mqtt.key belong together; give both or neither")
+    topics(config)
+    broker(config)
+    if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
+        raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
 
 
 def _check_lens(config: Config, origins: Mapping[str, str]) -> None:
@@ -54,39 +42,25 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         )
 
 
-def _check_topics(config: Config, origins: Mapping[str, str]) -> None:
-    for name, text in (
-        ("mqtt.root", config.mqtt.root),
-        ("camera.name", config.camera.name),
-        ("device.name", config.device.name),
-    ):
-        if not all(text.split("/")) or text.startswith("$") or any(bad in text for bad in "+#\0"):
-            raise ConfigError(
-                f"{origins[name]}: {name} is {text!r}; in a topic no level may be empty, contain "
-                "+ or #, and the first may not begin with $"
-            )
-        if name != "mqtt.root" and "/" in text:
-            raise ConfigError(f"{origins[name]}: {name} is {text!r}; wanted one level, without /")
+def topics(config: Config) -> Topics:
+    """Name the topics of this camera."""
+    return Topics(root=config.mqtt.root, device=config.device.name, cam=config.camera.name)
 
 
-def broker_address(text: str) -> BrokerAddress:
-    """Read `host`, `host:port`, `[v6]:port`, with mqtt:// or mqtts:// in front or not."""
-    try:
-        parts = urlsplit(text if "://" in text else f"mqtt://{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in _PORTS or parts.path.strip("/") or parts.query or port == 0:
-        raise ConfigError(
-            f"mqtt.broker is {redact(text)!r}; wanted host or host:port with a port from 1 to "
-            "65535, such as broker.local:1883 or mqtts://broker.local"
-        )
-    if parts.username is not None:
-        raise ConfigError(
-            f"mqtt.broker names {host} with a user in front; leave that out and set mqtt.username "
-            "and mqtt.password_file"
-        )
-    return BrokerAddress(host=host, port=port or _PORTS[parts.scheme], tls=parts.scheme == "mqtts")
+def broker(config: Config) -> Broker | None:
+    """Give the broker and the way in; None when nothing is to be published."""
+    mqtt = config.mqtt
+    if mqtt.broker is None:
+        return None
+    told = parse_broker(mqtt.broker, protocol=mqtt.protocol)
+    return replace(
+        told,
+        username=mqtt.username or told.username,
+        password_file=mqtt.password_file,
+        ca_file=mqtt.ca_file,
+        cert_file=mqtt.cert_file,
+        key_file=mqtt.key_file,
+    )
 
 
 def secret(path: Path | None, *, name: str) -> str | None:
