@@ -5,10 +5,10 @@ from jaxtyping import Float64
 
 
 def assign(gains: Float64[np.ndarray, "rows columns"], *, least: float) -> list[tuple[int, int]]:
-    """Pair rows with columns for the largest total gain; pairs that gain less than `least` are not made.
+    """Pair rows with columns for the largest total gain, leaving out what gains less than `least`.
 
-    Shortest augmenting paths with potentials (the Hungarian method, H. W. Kuhn 1955, in the form of R. Jonker and
-    A. Volgenant 1987).
+    Shortest augmenting paths with potentials (the Hungarian method, H. W. Kuhn 1955, in the form of
+    R. Jonker and A. Volgenant 1987).
     """
     rows, columns = gains.shape
     if rows == 0 or columns == 0:
@@ -41,5 +41,7 @@ def assign(gains: Float64[np.ndarray, "rows columns"], *, least: float) -> list[
         while column != 0:
             row_of[column] = row_of[came_from[column]]
             column = came_from[column]
-    pairs = [(int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column]]
+    pairs = [
+        (int(row_of[column]) - 1, column - 1) for column in range(1, columns + 1) if row_of[column]
+    ]
     return sorted((row, column) for row, column in pairs if gains[row, column] >= least)

@@ -1,6 +1,7 @@
 """The camera's geometry: pixels to rays and back, one lens for every picture size.
 
-In: a calibration file, a focal length, an angle of view, or nothing at all.  Out: `Intrinsics` for the size asked for.
+In: a calibration file, a focal length, an angle of view, or nothing at all. Out: `Intrinsics` for
+the size asked for.
 """
 
 import json
@@ -12,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from jaxtyping import Float32, Float64
 
@@ -30,9 +30,10 @@ IntrinsicsFor = Callable[[int, int], Intrinsics]
 ASSUMED_ANGLE_DEG: Final = 60.0
 """Angle across the longer side of the picture when nobody says better.
 
-A 2/3-inch industrial sensor (8.8 mm wide) behind an 8 mm lens sees 58 degrees; webcams and phones are mostly a little
-wider.  Depth grows with the focal length, so a 70-degree lens taken for 60 puts people 21 % too far away, a
-50-degree lens 19 % too near; therefore poses made this way are published as assumed.
+A 2/3-inch industrial sensor (8.8 mm wide) behind an 8 mm lens sees 58 degrees; webcams and phones
+are mostly a little wider. Depth grows with the focal length, so a 70-degree lens taken for 60 puts
+people 21 % too far away, a 50-degree lens 19 % too near; therefore poses made this way are
+published as assumed.
 """
 
 _SAME_ASPECT: Final = 0.01
@@ -59,8 +60,8 @@ def assume(width_px: int, height_px: int) -> Intrinsics:
 def scale_to(intrinsics: Intrinsics, width_px: int, height_px: int) -> Intrinsics:
     """Move a calibration to another picture size.
 
-    Another aspect ratio means that the sensor was cut, and where is not known: a centred cut is taken, and the
-    result counts as assumed.
+    Another aspect ratio means that the sensor was cut, and where is not known: a centred cut is
+    taken, and the result counts as assumed.
     """
     if (width_px, height_px) == (intrinsics.width_px, intrinsics.height_px):
         return intrinsics
@@ -114,12 +115,17 @@ def lens(
 
 
 def read_calibration(path: Path) -> Intrinsics:
-    """Read fx, fy, cx, cy, width, height and optionally distortion (k1, k2, p1, p2, k3) from JSON or TOML."""
+    """Read JSON or TOML with fx, fy, cx, cy, width, height and optionally a distortion.
+
+    The distortion is a list of k1, k2, p1, p2, k3 as OpenCV's calibration gives it.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"calibration {path} cannot be read: {error.strerror}; check its name") from error
+        raise ConfigError(
+            f"calibration {path} cannot be read: {error.strerror}; check its name"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"calibration {path} is not {path.suffix or 'TOML'}: {error}") from error
     return _from_table(table, path)
@@ -130,6 +136,8 @@ def project(
 ) -> Float64[np.ndarray, "*points 2"]:
     """Camera axes to picture pixels."""
     if intrinsics.distortion is not None:
+        import cv2
+
         flat = points_m.reshape(-1, 1, 3)
         pixels, _ = cv2.projectPoints(
             flat, np.zeros(3), np.zeros(3), intrinsics.matrix, intrinsics.distortion
@@ -146,6 +154,8 @@ def rays(
     """Where each pixel's ray meets the plane z = 1."""
     points = np.asarray(points_px, np.float64)
     if intrinsics.distortion is not None:
+        import cv2
+
         flat = points.reshape(-1, 1, 2)
         straight = cv2.undistortPoints(flat, intrinsics.matrix, intrinsics.distortion)
         return np.asarray(straight, np.float64).reshape(points.shape)
@@ -168,11 +178,13 @@ def backproject(
 def camera_from_ray(
     point_px: Float64[np.ndarray, "2"], intrinsics: Intrinsics
 ) -> Float64[np.ndarray, "3 3"]:
-    """Return the smallest rotation that takes (0, 0, 1) to the ray through a pixel (Rodrigues' formula)."""
+    """Return the smallest rotation that takes (0, 0, 1) to a pixel's ray (Rodrigues' formula)."""
     x, y = rays(point_px, intrinsics)
     x, y, z = np.array([x, y, 1.0]) / math.sqrt(x * x + y * y + 1.0)
     k = 1.0 / (1.0 + z)
-    return np.array([[1.0 - k * x * x, -k * x * y, x], [-k * x * y, 1.0 - k * y * y, y], [-x, -y, z]])
+    return np.array(
+        [[1.0 - k * x * x, -k * x * y, x], [-k * x * y, 1.0 - k * y * y, y], [-x, -y, z]]
+    )
 
 
 @dataclass(slots=True)
@@ -198,7 +210,8 @@ def _focal(angle_deg: float, side_px: int) -> float:
 
 def _pinhole(focal_px: float, width_px: int, height_px: int, *, assumed: bool) -> Intrinsics:
     matrix = np.array(
-        [[focal_px, 0, (width_px - 1) / 2], [0, focal_px, (height_px - 1) / 2], [0, 0, 1]], np.float64
+        [[focal_px, 0, (width_px - 1) / 2], [0, focal_px, (height_px - 1) / 2], [0, 0, 1]],
+        np.float64,
     )
     return Intrinsics(matrix=matrix, width_px=width_px, height_px=height_px, assumed=assumed)
 
@@ -245,7 +258,9 @@ def _distortion(value: object, path: Path) -> Float64[np.ndarray, "5"] | None:
     if value is None:
         return None
     numbers = value if isinstance(value, list) else []
-    if len(numbers) != _DISTORTION or not all(isinstance(number, int | float) for number in numbers):
+    if len(numbers) != _DISTORTION or not all(
+        isinstance(number, int | float) for number in numbers
+    ):
         raise ConfigError(
             f"calibration {path}: distortion is {value!r}, wanted five numbers k1, k2, p1, p2, k3"
         )

@@ -1,6 +1,6 @@
-"""What the networks look at: squares cut around people, and whole frames fitted into the detector's input.
+"""What the networks look at: squares around people, and frames fitted into the detector.
 
-In: a frame's pixels and a box.  Out: pixels together with the affine that leads back to the frame.
+In: a frame's pixels and a box. Out: pixels together with the affine that leads back to the frame.
 """
 
 import math
@@ -36,7 +36,8 @@ def take_crop(
 ) -> Crop:
     """Cut the square around a box; black where it leaves the frame.
 
-    Strong reductions average whole blocks of pixels first, so that a person who fills a 4K frame does not alias.
+    Strong reductions average whole blocks of pixels first, so that a person who fills a 4K frame
+    does not alias.
     """
     image_from_crop = square_affine(box_px, side_px=side_px, padding=padding)
     reduction = int(image_from_crop[0, 0])
@@ -62,7 +63,7 @@ def take_crop(
 def square_affine(
     box_px: Float32[np.ndarray, "4"], *, side_px: int, padding: float
 ) -> Float64[np.ndarray, "2 3"]:
-    """Map crop pixels to frame pixels for the square of `padding` times the longer side around a box."""
+    """Map crop pixels to the frame for the square of `padding` times a box's longer side."""
     x0, y0, x1, y1 = (float(value) for value in box_px)
     scale = max(padding * max(x1 - x0, y1 - y0), 1.0) / side_px
     middle = (side_px - 1) / 2.0
@@ -114,7 +115,7 @@ def _reduce(
     side_px: int,
     reduction: int,
 ) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float64[np.ndarray, "3"]]:
-    """Average blocks of the crop's surroundings; return them with scale, left and top towards the frame."""
+    """Average blocks of the crop's surroundings; give scale, left and top towards the frame."""
     height, width = image.shape[:2]
     scale = image_from_crop[0, 0]
     first = np.floor(image_from_crop[:, 2] - scale)

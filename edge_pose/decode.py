@@ -1,15 +1,21 @@
-"""Network arrays to things with names: detections after suppression of doubles, poses in frame pixels and camera axes."""
+"""Network arrays to things with names.
+
+In: what the engines gave, and how their pictures were cut. Out: detections without doubles, in
+frame pixels; poses in frame pixels and camera axes.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
+from edge_pose.boxes import suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
 from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
 
-_MOST_CANDIDATES = 200
+_MOST_CANDIDATES: Final = 200
+"""Boxes that enter the suppression of doubles; no picture shows more people than a tenth of it."""
 
 
 def decode_detections(
@@ -20,7 +26,7 @@ def decode_detections(
     min_score: float,
     max_overlap: float,
 ) -> list[Detection]:
-    """Boxes of the detector as people in frame pixels, best first; `frame_size_px` is width, height."""
+    """Turn the detector's boxes into people, best first; `frame_size_px` is width, height."""
     scores = outputs["scores"][0]
     likely = np.flatnonzero(scores >= min_score)
     if likely.size == 0:
@@ -41,7 +47,7 @@ def decode_detections(
 def decode_poses(
     outputs: Mapping[str, np.ndarray], crops: Sequence[Crop], intrinsics: Intrinsics
 ) -> list[RelativePose]:
-    """One pose a crop: pixels of the frame, metres turned from the crop's own ray to camera axes."""
+    """Give one pose a crop: frame pixels, and metres turned from its own ray to camera axes."""
     poses = []
     for index, crop in enumerate(crops):
         middle = (crop.image.shape[0] - 1) / 2.0
@@ -56,28 +62,3 @@ def decode_poses(
             )
         )
     return poses
-
-
-def overlaps(
-    boxes_a: Float32[np.ndarray, "a 4"], boxes_b: Float32[np.ndarray, "b 4"]
-) -> Float64[np.ndarray, "a b"]:
-    """Intersection over union of every pair of boxes."""
-    first, second = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    common = np.prod(np.clip(sides, 0.0, None), axis=-1)
-    areas = np.prod(first[..., 2:] - first[..., :2], axis=-1) + np.prod(
-        second[..., 2:] - second[..., :2], axis=-1
-    )
-    return common / np.maximum(areas - common, 1e-9)
-
-
-def suppress(boxes_px: Float32[np.ndarray, "boxes 4"], *, max_overlap: float) -> list[int]:
-    """Drop boxes that cover a better one; the boxes come best first."""
-    overlap = overlaps(boxes_px, boxes_px)
-    alive = np.ones(len(boxes_px), bool)
-    kept = []
-    for index in range(len(boxes_px)):
-        if alive[index]:
-            kept.append(index)
-            alive &= overlap[index] <= max_overlap
-    return kept

@@ -1,6 +1,6 @@
-"""Does this runtime on this machine give what the workshop measured?  Asked at every start, in pixels and millimetres.
+"""Does this runtime on this machine give what the workshop measured?  Asked at every start.
 
-In: a bundle and its two engines.  Out: how far they deviate, or a `BundleError`.
+In: a bundle and its two engines. Out: how far they deviate, or a `BundleError`.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from edge_pose.bundle import OUTPUTS, Bundle, NetworkSpec
+from edge_pose.bundle import Bundle
 from edge_pose.engines import Engine
 from edge_pose.errors import BundleError
 from edge_pose.inference import infer
+from edge_pose.manifest import OUTPUTS, NetworkSpec
 
 _MM_PER_M: Final = 1000.0
 _PROBABILITY_TOLERANCE: Final = 0.05
@@ -65,8 +66,8 @@ def _outputs(
         expected, found = golden[f"{label}.{name}"].shape, outputs[name].shape
         if expected != found:
             raise BundleError(
-                f"{label} gives {name} of shape {list(found)} on {engine.description}, golden has {list(expected)}; "
-                "install the bundle again"
+                f"{label} gives {name} of shape {list(found)} on {engine.description}, "
+                f"golden has {list(expected)}; install the bundle again"
             )
     return outputs
 
@@ -75,14 +76,21 @@ def _judge(bundle: Bundle, found: Deviation, precision: str, where: str) -> None
     manifest = bundle.manifest
     if precision not in manifest.tolerance_px or precision not in manifest.tolerance_mm:
         known = sorted(manifest.tolerance_px.keys() & manifest.tolerance_mm.keys())
-        raise BundleError(f"{bundle.folder} states no tolerance for {precision}, only for {', '.join(known)}")
+        raise BundleError(
+            f"{bundle.folder} states no tolerance for {precision}, only for {', '.join(known)}"
+        )
     limit_px, limit_mm = manifest.tolerance_px[precision], manifest.tolerance_mm[precision]
     # Written so that a NaN fails.
-    if not (found.px <= limit_px and found.mm <= limit_mm and found.probability <= _PROBABILITY_TOLERANCE):
+    if not (
+        found.px <= limit_px
+        and found.mm <= limit_mm
+        and found.probability <= _PROBABILITY_TOLERANCE
+    ):
         raise BundleError(
-            f"the golden pictures of {bundle.folder} come out {found.px:.2f} px, {found.mm:.1f} mm and "
-            f"{found.probability:.2f} in probability away on {where}, allowed are {limit_px:g} px, {limit_mm:g} mm "
-            f"and {_PROBABILITY_TOLERANCE:g}; install the bundle again or report this machine"
+            f"the golden pictures of {bundle.folder} come out {found.px:.2f} px, {found.mm:.1f} mm "
+            f"and {found.probability:.2f} in probability away on {where}, allowed are "
+            f"{limit_px:g} px, {limit_mm:g} mm and {_PROBABILITY_TOLERANCE:g}; "
+            f"install the bundle again or report this machine"
         )
 
 

@@ -1,12 +1,12 @@
-"""Pictures through a network: normalises as the manifest says, splits what a fixed batch cannot take at once."""
+"""Pictures through a network: normalised as the manifest says, in batches that it can take."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from edge_pose.bundle import InputSpec, NetworkSpec
 from edge_pose.engines import Engine
+from edge_pose.manifest import InputSpec, NetworkSpec
 
 Image = UInt8[np.ndarray, "height width 3"]
 

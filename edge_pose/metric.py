@@ -1,7 +1,7 @@
 """Where a person stands in metres, and how big this person is.
 
-In: a relative pose, its pixels and the camera.  Out: the pelvis in camera axes, and relative joints that keep one body
-size for as long as the person is followed.
+In: a relative pose, its pixels and the camera. Out: the pelvis in camera axes, and relative joints
+that keep one body size for as long as the person is followed.
 """
 
 import math
@@ -16,17 +16,21 @@ from edge_pose.skeleton import EDGES, INDEX
 from edge_pose.types import Intrinsics
 
 _NEAREST_M: Final = 0.2
-"""No joint comes closer to the lens than this: a person there is not in focus, nor in the training data."""
+"""No joint comes closer to the lens than this: a person there is not in focus, nor in the
+training data.
+"""
 _FARTHEST_M: Final = 100.0
 _PIXEL_ERROR: Final = 4.0
 _PRIOR_ERROR: Final = 0.15
 """Relative standard deviation of the depth believed beforehand.
 
-A whole body at 4 m in a 640-pixel picture fixes its depth to 1 %, so the prior weighs nothing; three joints of a face
-alone fix it to a quarter, and then the prior holds it.
+A whole body at 4 m in a 640-pixel picture fixes its depth to 1 %, so the prior weighs nothing;
+three joints of a face alone fix it to a quarter, and then the prior holds it.
 """
 _FLOOR: Final = 0.03
-"""Weight of a joint that is certainly wrong, so that a pose without one good joint still has a place."""
+"""Weight of a joint that is certainly wrong, so that a pose without one good joint still has a
+place.
+"""
 
 _BONES: Final = np.array(
     [
@@ -38,9 +42,13 @@ _BONES: Final = np.array(
 """Limbs and trunk; the face and the feet are too short to measure a person by."""
 _BELIEVED_SCORE: Final = 0.2
 _MEMORY: Final = 300.0
-"""Confident sightings after which the oldest fade: ten seconds of a person in full view at 30 frames a second."""
+"""Confident sightings after which the oldest fade: ten seconds of a person in full view at 30
+frames a second.
+"""
 _LARGEST_STEP: Final = 0.25
-"""Log length by which one frame may contradict the size known so far: an outlier cannot pull harder."""
+"""Log length by which one frame may contradict the size known so far: an outlier cannot pull
+harder.
+"""
 
 
 def root_translation(
@@ -51,12 +59,12 @@ def root_translation(
     *,
     expected_depth_m: float | None,
 ) -> Float64[np.ndarray, "3"]:
-    """Place the pelvis so that the joints fall on their pixels, in the weighted least-squares sense.
+    """Place the pelvis so that the joints fall on their pixels, by weighted least squares.
 
-    With rays (u, v) and joint (X, Y, Z), each joint asks for `tx - u tz = u Z - X` and `ty - v tz = v Z - Y`; tx and ty
-    drop out as weighted means, which leaves one equation for the depth.  To it comes the depth expected
-    beforehand (from the frame before, or else from the sizes of picture and body), which only counts when the joints
-    say little.  No joint ever lies behind the camera.
+    With rays (u, v) and joint (X, Y, Z), each joint asks for `tx - u tz = u Z - X` and `ty - v tz =
+    v Z - Y`; tx and ty drop out as weighted means, which leaves one equation for the depth. To it
+    comes the depth expected beforehand (from the frame before, or else from the sizes of picture
+    and body), which only counts when the joints say little. No joint ever lies behind the camera.
     """
     points = joints_m.astype(np.float64)
     at_one = camera.rays(joints_px, intrinsics)
@@ -86,7 +94,7 @@ def root_translation(
 
 @dataclass(slots=True)
 class BodySize:
-    """The bone lengths of one person, learnt while following; every frame is scaled towards them."""
+    """The bone lengths of one person, learnt while following; frames are scaled towards them."""
 
     log_lengths: Float64[np.ndarray, "bones"] = field(default_factory=lambda: np.zeros(len(_BONES)))
     sightings: Float64[np.ndarray, "bones"] = field(default_factory=lambda: np.zeros(len(_BONES)))
@@ -100,10 +108,14 @@ class BodySize:
         trust = scores[_BONES].min(axis=1).astype(np.float64)
         trust[trust < _BELIEVED_SCORE] = 0.0
         known = self.sightings > 0.0
-        steps = np.where(known, np.clip(logs - self.log_lengths, -_LARGEST_STEP, _LARGEST_STEP), 0.0)
+        steps = np.where(
+            known, np.clip(logs - self.log_lengths, -_LARGEST_STEP, _LARGEST_STEP), 0.0
+        )
         self.log_lengths = np.where(known, self.log_lengths, logs)
         total = np.minimum(self.sightings + trust, _MEMORY)
-        self.log_lengths += np.divide(trust, total, out=np.zeros_like(trust), where=total > 0.0) * steps
+        self.log_lengths += (
+            np.divide(trust, total, out=np.zeros_like(trust), where=total > 0.0) * steps
+        )
         self.sightings = total
         weights = trust * (total > 0.0)
         if weights.sum() <= 0.0:

@@ -19,9 +19,10 @@ from edge_pose.crop import letterbox, take_crop
 from edge_pose.decode import decode_detections, decode_poses
 from edge_pose.engines import Engine
 from edge_pose.inference import infer
+from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.smooth import PoseFilter, SmoothSettings
-from edge_pose.track import Proposal, Track, Tracker, TrackSettings, quality
+from edge_pose.track import Proposal, Track, Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
 STAGES: Final = ("detect", "crop", "pose", "track", "place", "total")
@@ -76,7 +77,7 @@ class PoseEstimator:
 
     @property
     def times_ms(self) -> Mapping[str, float]:
-        """Milliseconds that each of `STAGES` took for the last frame; 0 for a stage that was not needed."""
+        """Milliseconds of each of `STAGES` in the last frame; 0 for a stage that was not needed."""
         return MappingProxyType(self._times_ms)
 
     @property
@@ -85,7 +86,7 @@ class PoseEstimator:
         return self._intrinsics
 
     def process(self, frame: Frame) -> list[Pose3D]:
-        """Find everybody in a frame, by track number; those just out of sight come back as stale."""
+        """Find everybody in a frame, by number; whoever just went out of sight is stale."""
         self._times_ms = dict.fromkeys(STAGES, 0.0)
         with self._timed("total"):
             intrinsics = self._fit_to(frame)
@@ -151,10 +152,8 @@ class PoseEstimator:
             outputs = infer(self._pose, network, [crop.image for crop in crops])
             return decode_poses(outputs, crops, intrinsics)
 
-    def _place(
-        self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics
-    ) -> list[Pose3D]:
-        """Give every reported track its metres; whoever is not reported any more is forgotten here."""
+    def _place(self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics) -> list[Pose3D]:
+        """Give every reported track its metres; whoever is no longer reported is forgotten here."""
         self._people = {
             track: self._people.get(track) or _Person(self._new_filter()) for track in tracks
         }
@@ -218,14 +217,10 @@ class PoseEstimator:
         self._times_ms[stage] += (self._clock() - start_ns) / NS_PER_MS
 
 
-def _uncertain(
-    scores: Float32[np.ndarray, "joints"], least: float
-) -> Bool[np.ndarray, "joints"]:
+def _uncertain(scores: Float32[np.ndarray, "joints"], least: float) -> Bool[np.ndarray, "joints"]:
     return scores < np.float32(least)
 
 
-def _inside(
-    box_px: Float32[np.ndarray, "4"], intrinsics: Intrinsics
-) -> Float32[np.ndarray, "4"]:
+def _inside(box_px: Float32[np.ndarray, "4"], intrinsics: Intrinsics) -> Float32[np.ndarray, "4"]:
     limit = np.array([intrinsics.width_px - 1, intrinsics.height_px - 1] * 2, np.float32)
     return np.clip(box_px, 0.0, limit)

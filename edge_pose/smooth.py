@@ -1,7 +1,8 @@
-"""One person's joints without jitter and with little lag: the One-Euro filter with the true time between frames.
+"""One person's joints without jitter and with little lag: One-Euro filters on the true time.
 
-Each person owns a `PoseFilter`; when the person is gone, so is the filter.  Formulas: G. Casiez, N. Roussel, D. Vogel,
-"1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive Systems", CHI 2012.
+Each person owns a `PoseFilter`; when the person is gone, so is the filter. Formulas: G. Casiez, N.
+Roussel, D. Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
+Interactive Systems", CHI 2012.
 """
 
 import math
@@ -19,7 +20,7 @@ _LONGEST_GAP_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneEuroSettings:
-    """Cut-off = `min_cutoff_hz` + `beta` * speed; speeds in metres a second make `beta` hertz for each of them."""
+    """Cut-off = `min_cutoff_hz` + `beta` * speed, with speeds in metres a second."""
 
     min_cutoff_hz: float
     beta: float
@@ -48,7 +49,7 @@ class SmoothSettings:
 
 @dataclass(slots=True)
 class OneEuro:
-    """A filter of points; each point has its own cut-off, common to its axes, so turning the axes changes nothing."""
+    """A filter of points, each with one cut-off for its axes, so turning them changes nothing."""
 
     settings: OneEuroSettings
     _value: Float64[np.ndarray, "points axes"] | None = field(default=None, init=False)
@@ -56,9 +57,13 @@ class OneEuro:
     _at_ns: int = field(default=0, init=False)
 
     def step(
-        self, values: Float64[np.ndarray, "points axes"], at_ns: int, *, metres_per_unit: float = 1.0
+        self,
+        values: Float64[np.ndarray, "points axes"],
+        at_ns: int,
+        *,
+        metres_per_unit: float = 1.0,
     ) -> Float64[np.ndarray, "points axes"]:
-        """Filter the values of one moment; the first, and any after a long or backward jump, pass as they are."""
+        """Filter one moment's values; the first, and any after a long or backward jump, pass."""
         elapsed_s = (at_ns - self._at_ns) / NS_PER_S
         if self._value is None or self._slope is None or not 0.0 <= elapsed_s <= _LONGEST_GAP_S:
             self._value, self._slope = values.copy(), np.zeros_like(values)
@@ -86,7 +91,7 @@ class PoseFilter:
         self._pixels = OneEuro(settings.pixels)
 
     def place(self, root_m: Float64[np.ndarray, "3"], at_ns: int) -> Float64[np.ndarray, "3"]:
-        """Filter the pelvis: its ray, and the logarithm of its depth, whose noise does not depend on the distance."""
+        """Filter the pelvis: its ray, and its depth's logarithm, as noise grows with depth."""
         depth_m = float(root_m[2])
         ray = self._direction.step(root_m[None, :2] / depth_m, at_ns, metres_per_unit=depth_m)[0]
         log_depth = self._depth.step(
@@ -104,7 +109,7 @@ class PoseFilter:
     def pixels(
         self, joints_px: Float32[np.ndarray, "joints 2"], at_ns: int, *, metres_per_px: float
     ) -> Float32[np.ndarray, "joints 2"]:
-        """Filter the joints in the picture; a pixel is worth what it covers at the person's distance."""
+        """Filter the joints in the picture; a pixel counts as what it covers at their distance."""
         smooth = self._pixels.step(
             joints_px.astype(np.float64), at_ns, metres_per_unit=metres_per_px
         )

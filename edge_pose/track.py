@@ -1,7 +1,8 @@
-"""Who is who from frame to frame: stable numbers for several people, and boxes that spare the detector.
+"""Who is who from frame to frame: stable numbers, and boxes that spare the detector.
 
-In: detections (on some frames) and the poses found in the proposed boxes.  Out: the boxes to look at, then the
-people, each with a number that stays through crossing, turning, occlusion and a short absence.
+In: detections (on some frames) and the poses found in the proposed boxes. Out: the boxes to look
+at, then the people, each with a number that stays through crossing, turning, occlusion and a short
+absence.
 """
 
 import math
@@ -10,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 
 from edge_pose.assign import assign
+from edge_pose.boxes import overlaps
 from edge_pose.clock import NS_PER_S
-from edge_pose.decode import overlaps
+from edge_pose.likeness import FEWEST_JOINTS, box_of, pose_likeness, quality
 from edge_pose.types import Detection, RelativePose
 
 _SAME_PERSON: Final = 0.5
@@ -27,13 +29,13 @@ _RESTLESS_TOLERANCE: Final = 1.0
 """What each second adds to it."""
 _LEAST_LIKENESS: Final = 0.1
 _OWN_CROP: Final = 0.1
-"""Added to the likeness when the pose came from the track's own crop: habit decides what likeness cannot."""
+"""Added to the likeness when the pose came from the track's own crop: habit decides what
+likeness cannot.
+"""
 _LEAST_OVERLAP: Final = 0.1
 _DRIFTED_OVERLAP: Final = 0.4
 _VELOCITY_SETTLES_S: Final = 0.15
 _LONGEST_FORECAST_S: Final = 0.5
-_MARGIN: Final = 0.1
-_FEWEST_JOINTS: Final = 3
 _DOUBTFUL_QUALITY: Final = 0.5
 _MOST_MEMORIES: Final = 64
 
@@ -137,7 +139,7 @@ class Tracker:
 
     @property
     def detection_due(self) -> bool:
-        """Whether the next frame needs the detector: on schedule, when somebody is lost, or when nobody is there."""
+        """Whether the next frame needs the detector: on schedule, or when anybody is missing."""
         return (
             not self._tracks
             or any(not track.visible for track in self._tracks)
@@ -180,7 +182,7 @@ class Tracker:
         *,
         frame_size_px: tuple[int, int],
     ) -> list[Proposal]:
-        """Say where to look: everybody followed, moved on, then whom the detector found beside them.
+        """Say where to look: at everybody followed, then at whom else the detector found.
 
         `detections` is None on frames without the detector; `frame_size_px` is width, height.
         """
@@ -216,10 +218,12 @@ class Tracker:
     def update(
         self, at_ns: int, proposals: Sequence[Proposal], poses: Sequence[RelativePose]
     ) -> list[Track]:
-        """Take in what the pose network saw in the proposed boxes; return whom to report, by number."""
+        """Take in what was seen in the proposed boxes; return whom to report, by number."""
         sightings = self._fold(proposals, poses)
         likeness, own = self._likeness(sightings, at_ns)
-        pairs = assign(np.where(likeness >= _LEAST_LIKENESS, likeness + own, 0.0), least=_LEAST_LIKENESS)
+        pairs = assign(
+            np.where(likeness >= _LEAST_LIKENESS, likeness + own, 0.0), least=_LEAST_LIKENESS
+        )
         for track in self._tracks:
             track.visible = False
         for row, column in pairs:
@@ -241,7 +245,7 @@ class Tracker:
             (pose, proposal)
             for pose, proposal in zip(poses, proposals, strict=True)
             if pose.presence >= settings.presence_min
-            and np.count_nonzero(pose.scores >= settings.joint_score_min) >= _FEWEST_JOINTS
+            and np.count_nonzero(pose.scores >= settings.joint_score_min) >= FEWEST_JOINTS
         ]
         looks.sort(key=lambda look: -quality(look[0]))
         sightings: list[_Sighting] = []
@@ -307,7 +311,7 @@ class Tracker:
             track.number = self._new_number()
 
     def _meet(self, sighting: _Sighting, at_ns: int) -> None:
-        """Welcome somebody who fits no track: one who jumped out of reach, one who comes back, or a stranger."""
+        """Welcome who fits no track: one who jumped, one who comes back, or a stranger."""
         box = box_of(sighting.pose, self._settings.joint_score_min)
         missing = [track for track in self._tracks if not track.visible]
         near = [
@@ -328,9 +332,7 @@ class Tracker:
             and sighting.pose.presence >= self._settings.sure_presence
         ):
             number = self._new_number()
-        self._tracks.append(
-            Track(number=number, pose=sighting.pose, box_px=box, seen_ns=at_ns)
-        )
+        self._tracks.append(Track(number=number, pose=sighting.pose, box_px=box, seen_ns=at_ns))
 
     def _part(self, sightings: Sequence[_Sighting], at_ns: int) -> None:
         """Let go of tracks that have no person of their own any more."""
@@ -367,7 +369,7 @@ class Tracker:
         ]
 
     def _is_double(self, track: Track, sightings: Sequence[_Sighting], at_ns: int) -> bool:
-        """Tell whether a track without a sighting of its own sits on a person whom another track follows."""
+        """Tell whether a track without a sighting of its own sits on somebody else's person."""
         return bool(sightings) and bool(
             pose_likeness(
                 track.joints_at(at_ns)[None],
@@ -397,7 +399,7 @@ class Tracker:
         new_px: Float32[np.ndarray, "4"],
         at_ns: int,
     ) -> float:
-        """Distance over reach, from the place left or from where the way led on; below 1 is near."""
+        """Distance from the place left, or from where the way led on; below 1 is near."""
         away_s = _seconds(left_ns, at_ns)
         length_px = max(_length(old_px), _length(new_px))
         reach_px = self._settings.reach * (1.0 + 0.5 * away_s) * length_px
@@ -417,42 +419,6 @@ class Tracker:
         """Time ran backwards, so the source started again."""
         self._tracks = []
         self._memories = []
-
-
-def pose_likeness(
-    joints_a_px: Float32[np.ndarray, "a joints 2"],
-    joints_b_px: Float32[np.ndarray, "b joints 2"],
-    scores_a: Float32[np.ndarray, "a joints"],
-    scores_b: Float32[np.ndarray, "b joints"],
-    *,
-    tolerance: Float64[np.ndarray, "a"],
-) -> Float64[np.ndarray, "a b"]:
-    """Mean over confident joints of exp(-d^2 / 2 s^2), like COCO's object keypoint similarity.
-
-    s is `tolerance` times half the longer side that the joints of `a` span.
-    """
-    half_length = np.ptp(joints_a_px, axis=1).max(axis=1) / 2.0
-    sigma = np.maximum(tolerance * half_length, 1.0)
-    steps = joints_a_px[:, None].astype(np.float64) - joints_b_px[None]
-    close = np.exp(-0.5 * np.square(steps).sum(axis=-1) / np.square(sigma)[:, None, None])
-    trust = scores_a[:, None] * scores_b[None]
-    return (close * trust).sum(axis=-1) / np.maximum(trust.sum(axis=-1), 1e-6)
-
-
-def quality(pose: RelativePose) -> float:
-    """Mean joint score times presence."""
-    return float(pose.scores.mean()) * pose.presence
-
-
-def box_of(pose: RelativePose, joint_score_min: float) -> Float32[np.ndarray, "4"]:
-    """Tight box of the confident joints, a tenth wider on each side; of all joints when too few are confident."""
-    confident: Bool[np.ndarray, "joints"] = pose.scores > joint_score_min
-    if np.count_nonzero(confident) < _FEWEST_JOINTS:
-        confident = np.ones_like(confident)
-    points = pose.joints_px[confident]
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = _MARGIN * (high - low)
-    return np.concatenate([low - margin, high + margin]).astype(np.float32)
 
 
 def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "boxes 4"]:

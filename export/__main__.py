@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"export: {error}\n")
         return error.exit_code if isinstance(error, EdgePoseError) else 1
     size_mb = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1e6
-    sys.stdout.write(f"{bundle.folder}: {bundle.manifest.name} {bundle.manifest.version}, {size_mb:.1f} MB\n")
+    sys.stdout.write(
+        f"{bundle.folder}: {bundle.manifest.name} {bundle.manifest.version}, {size_mb:.1f} MB\n"
+    )
     return 0
 
 
@@ -35,12 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--detector", type=Path, required=True, help="detector, ONNX")
     command.add_argument("--card", type=Path, required=True, help="model card, Markdown")
     command.add_argument("--metrics", type=Path, required=True, help="measured figures, JSON")
-    command.add_argument("--provenance", type=Path, required=True, help="commit, stages, data, details; JSON")
+    command.add_argument(
+        "--provenance", type=Path, required=True, help="commit, stages, data, details; JSON"
+    )
     command.add_argument(
         "--golden",
         type=Path,
         required=True,
-        help="npz with BGR uint8 pictures: 'pose' [n, 256, 256, 3] and 'detector' [n, height, width, 3]",
+        help="npz of BGR uint8 pictures: 'pose' [n, 256, 256, 3], 'detector' [n, height, width, 3]",
     )
     command.add_argument("--name", required=True, help="name of the model")
     command.add_argument("--version", required=True, help="version of the model")
@@ -55,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
                 metavar=("R", "G", "B"),
                 help=f"{kind} of the {label} network's input, of pixels over 255",
             )
-    command.add_argument("--pad-value", type=float, default=0.0, help="grey around a letterboxed frame, 0..255")
+    command.add_argument(
+        "--pad-value", type=float, default=0.0, help="grey around a letterboxed frame, 0..255"
+    )
     command.add_argument("--padding", type=float, default=PADDING, help="crop side over box side")
     command.add_argument("--tolerance-px", type=float, default=0.5, help="largest fp32 deviation")
     command.add_argument("--tolerance-mm", type=float, default=2.0, help="largest fp32 deviation")
@@ -66,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 def _order(options: argparse.Namespace) -> PackOrder:
     with np.load(options.golden) as golden:
         pictures = dict(golden)
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017 Python 3.10
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return PackOrder(
         name=options.name,
         version=options.version,

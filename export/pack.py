@@ -1,6 +1,7 @@
-"""Networks, card, figures and golden pictures to a bundle folder; refuses networks that break the contract.
+"""Networks, card, figures and golden pictures to a bundle; refuses what breaks the contract.
 
-The golden outputs are computed here with ONNX Runtime, so a bundle that packs is a bundle that runs.
+The golden outputs are computed here with ONNX Runtime, so a bundle that packs is a bundle that
+runs.
 """
 
 import json
@@ -15,26 +16,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edge_pose import skeleton
-from edge_pose.bundle import (
-    CARD,
-    GOLDEN,
-    MANIFEST,
+from edge_pose.bundle import CARD, GOLDEN, MANIFEST, Bundle, open_bundle, sha256_of
+from edge_pose.engines.onnx import OnnxEngine
+from edge_pose.errors import BundleError
+from edge_pose.inference import infer
+from edge_pose.manifest import (
     OUTPUTS,
     SCHEMA,
-    Bundle,
     CropSpec,
     InputSpec,
     NetworkSpec,
     NetworkSpecs,
     OutputSpec,
     SkeletonSpec,
-    open_bundle,
     read_manifest,
-    sha256_of,
 )
-from edge_pose.engines.onnx import OnnxEngine
-from edge_pose.errors import BundleError
-from edge_pose.inference import infer
 
 _MEANINGS: Final = {
     "pose": {
@@ -88,7 +84,7 @@ def pack(order: PackOrder, folder: Path) -> Bundle:
     detector, detector_golden = _examine("detector", order.detector, order.golden_detector)
     for source, network in ((order.pose, pose), (order.detector, detector)):
         shutil.copyfile(source.path, folder / network.file)
-    np.savez_compressed(folder / GOLDEN, **pose_golden, **detector_golden)
+    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **pose_golden, **detector_golden)
     (folder / CARD).write_text(order.card, encoding="utf-8")
     table = {
         "schema": SCHEMA,
@@ -135,17 +131,23 @@ def _examine(
     outputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     for name, values in outputs.items():
         if not np.isfinite(values).all():
-            raise BundleError(f"{source.path} gives {name} that is not finite on the golden pictures; train it again")
+            raise BundleError(
+                f"{source.path} gives {name} that is not finite on the golden pictures; "
+                "train it again"
+            )
     golden = {f"{label}.{name}": outputs[name] for name in OUTPUTS[label]}
     return network, {f"{label}.images": pictures, **golden}
 
 
 def _describe(label: str, source: NetworkSource, engine: OnnxEngine) -> NetworkSpec:
     if list(engine.inputs) != ["image"]:
-        raise BundleError(f"{source.path} takes {sorted(engine.inputs)}, wanted one input named 'image'")
+        raise BundleError(
+            f"{source.path} takes {sorted(engine.inputs)}, wanted one input named 'image'"
+        )
     if engine.outputs.keys() != OUTPUTS[label].keys():
         raise BundleError(
-            f"{source.path} gives {sorted(engine.outputs)}, wanted {sorted(OUTPUTS[label])}; export it again"
+            f"{source.path} gives {sorted(engine.outputs)}, wanted {sorted(OUTPUTS[label])}; "
+            "export it again"
         )
     for name, wanted in OUTPUTS[label].items():
         _check_shape(engine.outputs[name], wanted, f"{source.path} gives {name}")

@@ -1,13 +1,13 @@
-"""A stand-in bundle whose networks do something simple that can be predicted, and pictures for them.
+"""A stand-in bundle whose networks do something simple and predictable, and pictures for them.
 
-The detector boxes the bright pixels of each colour channel, so it finds up to three people: one red, one green, one
-blue.  The pose network takes the channel that is brightest about the centre and lays one fixed standing body into
-its box.
-`draw_people` paints such people where a pinhole camera would see them.
+The detector boxes the bright pixels of each colour channel, so it finds up to three people: one
+red, one green, one blue. The pose network takes the channel that is brightest about the centre and
+lays one fixed standing body into its box. `draw_people` paints such people where a pinhole camera
+would see them.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -100,9 +100,7 @@ def make_bundle(folder: Path, *, name: str = "stand-in") -> Path:
         tolerance_mm={"fp32": 2.0},
         card="# Stand-in\n\nLays a standing body into bright rectangles.\n",
         metrics={},
-        provenance=json.loads(
-            '{"commit": "none", "stages": [], "data": [], "details": {}}'
-        ),
+        provenance=json.loads('{"commit": "none", "stages": [], "data": [], "details": {}}'),
         golden_pose=_golden(256),
         golden_detector=_golden(DETECTOR_SIDE_PX),
     )
@@ -120,7 +118,7 @@ def detector_network(side_px: int = DETECTOR_SIDE_PX) -> onnx.ModelProto:
         helper.make_node("Greater", ["count", "enough"], ["found"]),
         helper.make_node("Where", ["found", "sure", "unsure"], ["scores"]),
     ]
-    constants = {
+    constants: dict[str, np.ndarray | np.float32] = {
         "enough": np.float32(64.0),
         "sure": np.float32(0.9),
         "unsure": np.float32(0.01),
@@ -161,7 +159,7 @@ def pose_network(side_px: int = 256) -> onnx.ModelProto:
     ]
     away = (np.arange(side_px, dtype=np.float32) - (side_px - 1) / 2.0) / (side_px / 8.0)
     bell = np.exp(-0.5 * np.square(away))
-    constants = {
+    constants: dict[str, np.ndarray | np.float32] = {
         "central": (bell[:, None] * bell)[None, None],
         "enough": np.float32(64.0),
         "sure": np.float32(0.95),
@@ -207,7 +205,10 @@ def _bright_boxes() -> list[onnx.NodeProto]:
         make("ReduceMin", ["rows_or_far", "axes23"], ["y0"], keepdims=0),
         make("ReduceMax", ["columns_or_before", "axes23"], ["x1"], keepdims=0),
         make("ReduceMax", ["rows_or_before", "axes23"], ["y1"], keepdims=0),
-        *(make("Unsqueeze", [name, "axis2"], [f"{name}_column"]) for name in ("x0", "y0", "x1", "y1")),
+        *(
+            make("Unsqueeze", [name, "axis2"], [f"{name}_column"])
+            for name in ("x0", "y0", "x1", "y1")
+        ),
         make("Concat", [f"{name}_column" for name in ("x0", "y0", "x1", "y1")], ["box"], axis=2),
     ]
 
@@ -230,7 +231,7 @@ def _box_constants(side_px: int) -> dict[str, np.ndarray]:
 
 def _model(
     nodes: Sequence[onnx.NodeProto],
-    constants: dict[str, np.ndarray],
+    constants: Mapping[str, np.ndarray | np.float32],
     *,
     inputs: dict[str, tuple[int | str, ...]],
     outputs: dict[str, tuple[int | str, ...]],

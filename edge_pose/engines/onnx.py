@@ -43,8 +43,8 @@ class OnnxEngine:
             )
         except _UNREADABLE as error:
             raise BundleError(
-                f"{path} is not a network that ONNX Runtime {onnxruntime.__version__} can read: {error}; "
-                "install the bundle again or a newer ONNX Runtime"
+                f"{path} is not a network that ONNX Runtime {onnxruntime.__version__} can read: "
+                f"{error}; install the bundle again or a newer ONNX Runtime"
             ) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
