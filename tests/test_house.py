@@ -1,15 +1,23 @@
 """What the house promises about itself: what ships, who knows whom, and that its words are true."""
 
+import ast
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP = (ROOT / "docs" / "map.md").read_text()
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+ELSEWHERE = {ROOT / "benchmarks" / "mediapipe_worker.py"}
+"""Runs in an environment of its own."""
 ROOMS = ("edge_pose", "train", "export", "benchmarks")
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".css", ".js", ".service", ".sh", ""}
 MACHINE_PATHS = re.compile(r"(?<![\w.$~}/-])/(?:work|root|home/\w+|mnt/\w+|Users/\w+)/[\w.]")
@@ -43,6 +51,49 @@ print(" ".join(sorted({name.split(".")[0] for name in sys.modules})))
     loaded = set(result.stdout.split())
     assert "numpy" in loaded
     assert not loaded & {"torch", "onnx", "train", "export", "benchmarks", "beartype"}
+
+
+def third_parties(room: str) -> set[str]:
+    """Names of the distributions that the modules of a room import, but for our own rooms."""
+    found: set[str] = set()
+    for path in tracked():
+        if path.suffix == ".py" and path.is_relative_to(ROOT / room) and path not in ELSEWHERE:
+            found |= set(top_level_imports(ast.parse(path.read_text())))
+    distributions = packages_distributions()
+    foreign = found - sys.stdlib_module_names - {*ROOMS, "tomli"}
+    return {distributions.get(name, [name])[0] for name in foreign}
+
+
+def top_level_imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def declared(*tables: list[object]) -> set[str]:
+    """Names of distributions in lists of requirements, with the groups that they include."""
+    found: set[str] = set()
+    for requirement in (item for table in tables for item in table):
+        if isinstance(requirement, str):
+            found.add(re.split(r"[\[<>=; ]", requirement)[0])
+    return found
+
+
+def test_the_appliance_declares_what_it_imports() -> None:
+    needed, extra = PROJECT["dependencies"], PROJECT["optional-dependencies"]["opencv"]
+    used = third_parties("edge_pose")
+    assert "numpy" in used
+    assert used == declared(needed, extra) - {"tomli"}
+
+
+def test_the_other_rooms_declare_what_they_import() -> None:
+    appliance = declared(PROJECT["dependencies"], PROJECT["optional-dependencies"]["opencv"])
+    assert third_parties("train") <= appliance | declared(GROUPS["train"])
+    assert third_parties("export") <= appliance | declared(GROUPS["train"], GROUPS["export"])
+    assert third_parties("benchmarks") <= appliance | declared(*GROUPS.values())
+    assert third_parties("tests") <= appliance | declared(*GROUPS.values())
 
 
 @pytest.mark.slow
