@@ -1,0 +1,70 @@
+"""`python -m train label`: teacher labels for one set of real pictures.
+
+In: the kind of set and where it lies.  Out: a folder of shards (train/label_cache.py); a second run with the same
+folder goes on where the first one stopped.
+"""
+
+from argparse import ArgumentParser, Namespace
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from edge_pose.errors import EXIT_OK
+from train.label_cache import INDEX_FILE, LabelFolder
+from train.sources import CLIP_SETS, STILL_SETS, Source, own_pictures, own_video
+from train.teacher import TEACHERS, Teacher
+from train.weights import DEFAULT_CACHE
+
+KINDS: Final = (*STILL_SETS, *CLIP_SETS, "pictures", "video")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("kind", choices=KINDS, help="which reader to use")
+    parser.add_argument("path", type=Path, help="the unpacked set, a folder of pictures or a video")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the labels")
+    parser.add_argument("--every", type=_positive, default=1, help="of a video, every n-th frame")
+    parser.add_argument("--limit", type=_positive, help="stop after so many pictures of the set")
+    parser.add_argument("--most-people", type=_positive, default=3, help="label so many a picture")
+    parser.add_argument("--name", default="own", help="name of your own pictures or video")
+    parser.add_argument("--licence", default="the user's own", help="licence of your own pictures")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where model files lie")
+
+
+def main(arguments: Namespace) -> int:
+    """Label what is not labelled yet."""
+    source = open_source(arguments)
+    folder = LabelFolder(arguments.out, teachers=TEACHERS)
+    done = folder.done()
+    teacher = Teacher(cache=arguments.cache, most_people=arguments.most_people)
+    total = len(source) if arguments.limit is None else min(len(source), arguments.limit)
+    pictures = source.pictures(skip=done)
+    remaining = max(total - len(done), 0)
+    try:
+        for picture in tqdm(islice(pictures, remaining), total=remaining, desc=source.name):
+            folder.add(teacher.label(picture))
+    finally:
+        folder.flush()
+    print((arguments.out / INDEX_FILE).read_text(), end="")
+    return EXIT_OK
+
+
+def open_source(arguments: Namespace) -> Source:
+    """Return the source that the command line names."""
+    kind, path = arguments.kind, arguments.path
+    if kind in STILL_SETS:
+        return STILL_SETS[kind](path)
+    if kind in CLIP_SETS:
+        return CLIP_SETS[kind](path, every=arguments.every)
+    if kind == "pictures":
+        return own_pictures(path, name=arguments.name, licence=arguments.licence)
+    return own_video(path, name=arguments.name, licence=arguments.licence, every=arguments.every)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value

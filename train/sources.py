@@ -1,0 +1,327 @@
+"""Real pictures, one reader for each set, and for a folder of pictures or a video of the user's own.
+
+In: a path given by the user.  Out: a `Source`, which knows its licence and its size and yields `Picture`s, each with
+a stable key (for caches) and a group: pictures of one group show the same clip, day or scene, so a split into
+training and validation must go by group.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from edge_pose.errors import SourceError
+
+PICTURE_ENDINGS: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+VIDEO_ENDINGS: Final = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+WORKERS_SCENE: Final = 20
+"""Photos of the workers set that follow each other often show one event; so many of them are one group."""
+
+BoxKind = Literal["head", "helmet", "person"]
+BOX_KINDS: Final[tuple[BoxKind, ...]] = ("head", "helmet", "person")
+"""In the order of the class numbers in the workers set's `boxes.tsv`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenBox:
+    """A box that came with the picture, drawn by a person."""
+
+    kind: BoxKind
+    box_px: Float32[np.ndarray, "4"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One real picture."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    """BGR."""
+    source: str
+    licence: str
+    key: str
+    """Unique over all sources, the same in every run."""
+    group: str
+    boxes: tuple[GivenBox, ...] = ()
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A set of real pictures under one licence."""
+
+    @property
+    def name(self) -> str:
+        """Short name, the first part of every key."""
+
+    @property
+    def licence(self) -> str:
+        """The licence as its authors state it, with what is uncertain about it."""
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+
+    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
+        """Yield the pictures in a fixed order, but for those whose keys are to be skipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """A picture file and what is known about it before it is opened."""
+
+    path: Path
+    key: str
+    group: str
+    boxes: tuple[tuple[int, float, float, float, float], ...] = ()
+    """Class number, centre x and y, width, height; fractions of the picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stills:
+    """A source made of picture files."""
+
+    name: str
+    licence: str
+    files: tuple[Still, ...]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.files)
+
+    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
+        """Read the pictures one by one."""
+        for still in self.files:
+            if still.key in skip:
+                continue
+            image = cv2.imread(str(still.path), cv2.IMREAD_COLOR)
+            if image is None:
+                raise SourceError(
+                    f"{still.path} cannot be read as a picture; remove it or save it again as JPEG"
+                )
+            height, width = image.shape[:2]
+            yield Picture(
+                image=image,
+                source=self.name,
+                licence=self.licence,
+                key=still.key,
+                group=still.group,
+                boxes=tuple(_in_pixels(row, width, height) for row in still.boxes),
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clips:
+    """A source made of video files; each clip is a group."""
+
+    name: str
+    licence: str
+    files: tuple[Path, ...]
+    every: int
+    """1 for every frame, 4 for every fourth."""
+
+    def __len__(self) -> int:
+        """Count the frames to come, by what the files' headers promise."""
+        return sum(-(-_promised_frames(path) // self.every) for path in self.files)
+
+    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
+        """Decode the clips one by one."""
+        for path in self.files:
+            capture = _open_video(path)
+            group = f"{self.name}/{path.stem}"
+            number = 0
+            while capture.grab():
+                key = f"{group}#{number:06d}"
+                if number % self.every == 0 and key not in skip:
+                    image = _decoded(capture, path, number)
+                    yield Picture(
+                        image=image, source=self.name, licence=self.licence, key=key, group=group
+                    )
+                number += 1
+            capture.release()
+
+
+def workers(folder: Path) -> Stills:
+    """Read the photos of people at work: `boxes.tsv`, `train/` and `valid/`."""
+    table = folder / "boxes.tsv"
+    boxes = defaultdict(list)
+    for number, line in enumerate(_lines(table), start=1):
+        if line.startswith("#"):
+            continue
+        try:
+            split, image, row = line.split("\t")
+            kind, *values = row.split()
+            cx, cy, width, height = map(float, values)
+            boxes[f"{split}/{image}"].append((int(kind), cx, cy, width, height))
+        except ValueError as error:
+            raise SourceError(
+                f"{table}:{number} is {line!r}, expected 'split<tab>image<tab>class cx cy w h'; "
+                "unpack the set again"
+            ) from error
+    paths = [path for split in ("train", "valid") for path in _files(folder / split)]
+    return Stills(
+        name="workers",
+        licence=(
+            "CC0 / public domain by the data set's authors (doi:10.7910/DVN/7CBGOS); "
+            "the photos were collected on the web, rights per photo unverified"
+        ),
+        files=tuple(
+            Still(
+                path=path,
+                key=f"workers/{path.parent.name}/{path.name}",
+                group=f"workers/{int(path.name[:6]) // WORKERS_SCENE:04d}",
+                boxes=tuple(boxes[f"{path.parent.name}/{path.name}"]),
+            )
+            for path in paths
+        ),
+    )
+
+
+def sitting_posture(folder: Path) -> Stills:
+    """Read the desk-work pictures; one day of recording is a group."""
+    return Stills(
+        name="sitting-posture",
+        licence="CC BY 4.0 (Roboflow 'sitting-posture-rofqf')",
+        files=tuple(
+            Still(
+                path=path,
+                key=f"sitting-posture/{path.name}",
+                group=f"sitting-posture/{_day(path)}",
+            )
+            for path in _files(folder)
+        ),
+    )
+
+
+def sign_language(folder: Path, *, every: int = 1) -> Clips:
+    """Read Intel's sign-language clips: upper bodies in an office."""
+    files = _files(folder, frozenset({".mkv"}))
+    return Clips(name="sign-language", licence="CC BY 4.0 (Intel)", files=files, every=every)
+
+
+def one_by_one(folder: Path, *, every: int = 1) -> Clips:
+    """Read Intel's clip of persons who walk by one after another."""
+    files = _files(folder, frozenset({".mp4"}))
+    return Clips(name="one-by-one", licence="CC BY 4.0 (Intel)", files=files, every=every)
+
+
+def previews(folder: Path, *, every: int = 1) -> Clips:
+    """Read Intel's animated previews: a factory worker, a store aisle."""
+    files = _files(folder, frozenset({".gif"}))
+    return Clips(name="previews", licence="CC BY 4.0 (Intel)", files=files, every=every)
+
+
+def sitting_man(folder: Path, *, every: int = 1) -> Clips:
+    """Read the bodypose3d clip: a man sits down and stands up."""
+    files = (folder / "media" / "cam0_test.mp4",)
+    return Clips(name="sitting-man", licence="MIT (bodypose3d)", files=files, every=every)
+
+
+def walking_man(folder: Path, *, every: int = 1) -> Clips:
+    """Read the Sports2D demo clip: a man walks across a yard."""
+    files = (folder / "Sports2D" / "Demo" / "demo.mp4",)
+    return Clips(name="walking-man", licence="BSD-3-Clause (Sports2D)", files=files, every=every)
+
+
+def own_pictures(folder: Path, *, name: str, licence: str) -> Stills:
+    """Read a folder of the user's own pictures; its subfolders are the groups."""
+    paths = tuple(
+        path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS
+    )
+    if not paths:
+        raise SourceError(
+            f"{folder} holds no pictures ({', '.join(sorted(PICTURE_ENDINGS))}); name another folder"
+        )
+    return Stills(
+        name=name,
+        licence=licence,
+        files=tuple(
+            Still(
+                path=path,
+                key=f"{name}/{path.relative_to(folder).as_posix()}",
+                group=f"{name}/{path.parent.relative_to(folder).as_posix()}",
+            )
+            for path in paths
+        ),
+    )
+
+
+def own_video(path: Path, *, name: str, licence: str, every: int = 1) -> Clips:
+    """Read a video of the user's own, or all videos in a folder."""
+    files = _files(path, VIDEO_ENDINGS) if path.is_dir() else (path,)
+    return Clips(name=name, licence=licence, files=files, every=every)
+
+
+STILL_SETS: Final[Mapping[str, Callable[[Path], Stills]]] = MappingProxyType(
+    {"workers": workers, "sitting-posture": sitting_posture}
+)
+
+
+class ClipReader(Protocol):
+    """Reads the clips of one known set."""
+
+    def __call__(self, folder: Path, *, every: int = 1) -> Clips:
+        """Return the source."""
+
+
+CLIP_SETS: Final[Mapping[str, ClipReader]] = MappingProxyType(
+    {
+        "sign-language": sign_language,
+        "one-by-one": one_by_one,
+        "previews": previews,
+        "sitting-man": sitting_man,
+        "walking-man": walking_man,
+    }
+)
+
+
+def _files(folder: Path, endings: AbstractSet[str] = PICTURE_ENDINGS) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is not a folder; unpack the set and name the folder it made")
+    paths = tuple(path for path in sorted(folder.iterdir()) if path.suffix.lower() in endings)
+    if not paths:
+        raise SourceError(f"{folder} holds no {', '.join(sorted(endings))} files; name another")
+    return paths
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist; name the folder that the archive unpacked to")
+    return path.read_text().splitlines()
+
+
+def _day(path: Path) -> str:
+    return next((part for part in path.name.split("_") if part.isdigit()), "unknown")
+
+
+def _in_pixels(row: tuple[int, float, float, float, float], width: int, height: int) -> GivenBox:
+    kind, cx, cy, w, h = row
+    corners = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
+    box = corners * [width, height, width, height] - 0.5
+    return GivenBox(kind=BOX_KINDS[kind], box_px=box.astype(np.float32))
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist; name a video file")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise SourceError(f"{path} cannot be read as a video; convert it to MP4 and repeat")
+    return capture
+
+
+def _promised_frames(path: Path) -> int:
+    capture = _open_video(path)
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return max(frames, 0)
+
+
+def _decoded(capture: cv2.VideoCapture, path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    success, image = capture.retrieve()
+    if not success:
+        raise SourceError(f"frame {number} of {path} cannot be decoded; convert the file again")
+    return np.asarray(image, np.uint8)

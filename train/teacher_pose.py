@@ -1,0 +1,286 @@
+"""What MediaPipe's pose networks (Apache-2.0) see of one person in a real picture.
+
+In: a BGR picture and a box around a person.  Out: 33 landmarks in picture pixels with visibility and presence, a
+foreground mask, and how far the opinions on the picture and on its mirror image lie apart.
+
+The landmark network wants its person upright in a square, centred on the hips: the *region*.  Three looks lead to it:
+
+1. the pose detector on the box (224×224, RGB, `pixel / 127.5 - 1`, letterboxed with 0) gives the middle of the
+   hips and a point as far from it as the body reaches; where it sees nobody, the box itself is the first region;
+2. a small landmark network (256×256, RGB, `pixel / 255`) on that region gives two auxiliary landmarks of the same
+   meaning (numbers 33 and 34), which give the next region, as MediaPipe does from frame to frame;
+3. the large landmark network looks at that region and at its mirror image.
+
+The region is a square of side 1.25 · 2 · |reach - hips|, turned so that reach lies straight above hips.  The
+networks' own 3D output is not read: it is far from true and must never become a label.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from jaxtyping import Float32, Float64, UInt8
+
+DETECTOR_PX: Final = 224
+LANDMARK_PX: Final = 256
+LANDMARKS: Final = 33
+HIPS, REACH = 33, 34
+CORNER_TO_CENTRE: Final = 0.5
+"""The network counts pixels from the corner of the first one: on 100 pictures, x on a picture plus x on its mirror
+image was 256.1 ± 0.2, where pixel centres at integers would give 255."""
+REGION_SCALE: Final = 1.25
+LEAST_DETECTION: Final = 0.4
+LEAST_FIT: Final = 0.1
+SHOULDERS_DOWN: Final = 0.2
+"""Where the shoulders of a standing or sitting person lie in the box, from the top."""
+BOX_MARGIN: Final = 1.3
+"""How much more than the person's box the pose detector is shown."""
+
+MIRROR: Final = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9) + tuple(
+    index + 1 if index % 2 else index - 1 for index in range(11, LANDMARKS)
+)
+"""Left for right among the 33 landmarks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """An upright person's square in a picture."""
+
+    centre_px: tuple[float, float]
+    side_px: float
+    angle_rad: float
+    """Clockwise on the screen: 0 is upright."""
+
+    def image_from_region(self, size: int) -> Float64[np.ndarray, "2 3"]:
+        """Map pixels of the region, drawn `size` pixels wide, to picture pixels."""
+        scale = self.side_px / size
+        cos, sin = np.cos(self.angle_rad) * scale, np.sin(self.angle_rad) * scale
+        turn = np.array([[cos, -sin], [sin, cos]])
+        middle = np.full(2, (size - 1) / 2)
+        return np.column_stack([turn, np.asarray(self.centre_px) - turn @ middle])
+
+    def cut(self, image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """Draw the region upright."""
+        return cv2.warpAffine(
+            image,
+            self.image_from_region(size),
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+
+def region_between(hips_px: np.ndarray, reach_px: np.ndarray) -> Region:
+    """Return the region of a body whose hips and reach are known."""
+    dx, dy = (float(value) for value in reach_px - hips_px)
+    return Region(
+        centre_px=(float(hips_px[0]), float(hips_px[1])),
+        side_px=max(2 * REGION_SCALE * float(np.hypot(dx, dy)), 1.0),
+        angle_rad=float(np.arctan2(dx, -dy)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One person as the teacher sees it, in picture pixels."""
+
+    landmarks_px: Float32[np.ndarray, "33 2"]
+    visibility: Float32[np.ndarray, "33"]
+    """Probability that the landmark is inside the picture and not hidden."""
+    presence: Float32[np.ndarray, "33"]
+    """Probability that the landmark is inside the picture."""
+    apart_px: Float32[np.ndarray, "33"]
+    """Distance between the two opinions (picture and mirror image)."""
+    person: float
+    """Probability that the region shows a person at all."""
+    region: Region
+    mask: Float32[np.ndarray, "256 256"]
+    """Foreground probability in the region."""
+
+    def mask_in_picture(self, width: int, height: int) -> UInt8[np.ndarray, "height width"]:
+        """Draw the mask where it belongs, 0 to 255."""
+        soft = np.rint(self.mask * 255).astype(np.uint8)
+        return cv2.warpAffine(
+            soft,
+            self.region.image_from_region(LANDMARK_PX),
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What a landmark network says about one region, in the region's pixels."""
+
+    points: Float32[np.ndarray, "39 2"]
+    visibility: Float32[np.ndarray, "39"]
+    presence: Float32[np.ndarray, "39"]
+    person: float
+    mask: Float32[np.ndarray, "256 256"]
+
+
+class _Network:
+    """A `.tflite` file with one image input."""
+
+    def __init__(self, path: Path) -> None:
+        self._interpreter = Interpreter(str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = {d["name"]: d["index"] for d in self._interpreter.get_output_details()}
+
+    def __call__(self, image: Float32[np.ndarray, "size size 3"]) -> dict[str, np.ndarray]:
+        self._interpreter.set_tensor(self._input, image[None])
+        self._interpreter.invoke()
+        return {
+            name: self._interpreter.get_tensor(index)[0] for name, index in self._outputs.items()
+        }
+
+
+class LandmarkNetwork:
+    """MediaPipe's pose landmark network, any size of it."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the network from a `.tflite` file."""
+        self._network = _Network(path)
+
+    def look(self, square: UInt8[np.ndarray, "256 256 3"]) -> _Look:
+        """Find the landmarks of the one person in an upright square."""
+        rgb = cv2.cvtColor(square, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+        outputs = self._network(rgb)
+        table = outputs["Identity"].reshape(39, 5)
+        return _Look(
+            points=table[:, :2] - CORNER_TO_CENTRE,
+            visibility=_sigmoid(table[:, 3]),
+            presence=_sigmoid(table[:, 4]),
+            person=float(outputs["Identity_1"][0]),
+            mask=_sigmoid(outputs["Identity_2"][:, :, 0]),
+        )
+
+
+class PoseDetector:
+    """MediaPipe's pose detector: where the hips are and how far the body reaches."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the network from a `.tflite` file."""
+        self._network = _Network(path)
+        self._centres = np.concatenate(
+            [
+                _cell_centres(DETECTOR_PX // stride, each)
+                for stride, each in ((8, 2), (16, 2), (32, 6))
+            ]
+        )
+
+    def find(
+        self, image: UInt8[np.ndarray, "h w 3"], box_px: Float32[np.ndarray, "4"]
+    ) -> Region | None:
+        """Return the region of the person who fits the box best, or None."""
+        x0, y0, x1, y1 = (float(value) for value in box_px)
+        square = Region(
+            centre_px=((x0 + x1) / 2, (y0 + y1) / 2),
+            side_px=max(x1 - x0, y1 - y0) * BOX_MARGIN,
+            angle_rad=0.0,
+        )
+        image_from_square = square.image_from_region(DETECTOR_PX)
+        drawn = cv2.warpAffine(
+            image,
+            image_from_square,
+            (DETECTOR_PX, DETECTOR_PX),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        rgb = cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB).astype(np.float32) / 127.5 - 1
+        outputs = self._network(rgb)
+        scores = _sigmoid(np.clip(outputs["Identity_1"][:, 0], -100, 100))
+        points = (
+            outputs["Identity"][:, 4:10].reshape(-1, 3, 2) + self._centres[:, None] * DETECTOR_PX
+        )
+        shoulders_px = points[:, 2] @ image_from_square[:, :2].T + image_from_square[:, 2]
+        fit = scores * _closeness(shoulders_px, box_px)
+        best = int(np.argmax(np.where(scores >= LEAST_DETECTION, fit, 0)))
+        if fit[best] < LEAST_FIT or scores[best] < LEAST_DETECTION:
+            return None
+        hips, reach = points[best, :2] @ image_from_square[:, :2].T + image_from_square[:, 2]
+        return region_between(hips, reach)
+
+
+class PoseTeacher:
+    """Sees one person three times and says how sure it is."""
+
+    def __init__(self, *, detector: Path, first: Path, final: Path) -> None:
+        """Load the pose detector, the landmark network for the region and the one for the label."""
+        self._detector = PoseDetector(detector)
+        self._first = LandmarkNetwork(first)
+        self._final = LandmarkNetwork(final)
+
+    def see(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        box_px: Float32[np.ndarray, "4"],
+        *,
+        least_person: float,
+    ) -> Sighting | None:
+        """Look at the person in a box; None when the first look finds nobody there."""
+        detected = self._detector.find(image, box_px)
+        starts = (
+            [_region_of_box(box_px)] if detected is None else [detected, _region_of_box(box_px)]
+        )
+        for start in starts:
+            first = self._first.look(start.cut(image, LANDMARK_PX))
+            if first.person >= least_person:
+                break
+        else:
+            return None
+        to_image = start.image_from_region(LANDMARK_PX)
+        placed = first.points[[HIPS, REACH]] @ to_image[:, :2].T + to_image[:, 2]
+        region = region_between(placed[0], placed[1])
+        square = region.cut(image, LANDMARK_PX)
+        plain = self._final.look(square)
+        mirrored = self._final.look(cv2.flip(square, 1))
+        return _agree(plain, mirrored, region)
+
+
+def _agree(plain: _Look, mirrored: _Look, region: Region) -> Sighting:
+    names = list(MIRROR)
+    turned = mirrored.points[names] * np.array([-1, 1]) + np.array([LANDMARK_PX - 1, 0])
+    points = (plain.points[:LANDMARKS] + turned) / 2
+    apart = np.linalg.norm(plain.points[:LANDMARKS] - turned, axis=1)
+    to_image = region.image_from_region(LANDMARK_PX)
+    return Sighting(
+        landmarks_px=(points @ to_image[:, :2].T + to_image[:, 2]).astype(np.float32),
+        visibility=(plain.visibility[:LANDMARKS] + mirrored.visibility[names]) / 2,
+        presence=(plain.presence[:LANDMARKS] + mirrored.presence[names]) / 2,
+        apart_px=(apart * region.side_px / LANDMARK_PX).astype(np.float32),
+        person=(plain.person + mirrored.person) / 2,
+        region=region,
+        mask=(plain.mask + mirrored.mask[:, ::-1]) / 2,
+    )
+
+
+def _region_of_box(box_px: Float32[np.ndarray, "4"]) -> Region:
+    x0, y0, x1, y1 = (float(value) for value in box_px)
+    side = max(x1 - x0, y1 - y0) * REGION_SCALE
+    return Region(centre_px=((x0 + x1) / 2, (y0 + y1) / 2), side_px=side, angle_rad=0.0)
+
+
+def _closeness(
+    shoulders_px: Float64[np.ndarray, "n 2"], box_px: Float32[np.ndarray, "4"]
+) -> Float64[np.ndarray, "n"]:
+    """Return 1 where the shoulders are those of the box's person, falling to 0 at its neighbours'."""
+    size = (box_px[2:] - box_px[:2]).astype(np.float64)
+    expected = box_px[:2] + size * [0.5, SHOULDERS_DOWN]
+    off = (shoulders_px - expected) / size
+    return np.asarray(np.exp(-0.5 * np.sum((off / [0.25, 0.35]) ** 2, axis=1)))
+
+
+def _cell_centres(cells: int, each: int) -> Float32[np.ndarray, "anchors 2"]:
+    x, y = np.meshgrid(np.arange(cells), np.arange(cells))
+    centres = (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / cells
+    return np.repeat(centres, each, axis=0).astype(np.float32)
+
+
+def _sigmoid(logits: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    return (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
