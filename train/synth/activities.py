@@ -158,7 +158,16 @@ ACTIVITIES: Final[dict[str, Activity]] = {
     "lie": Activity(
         stances=(stances.lie,),
         gestures=(each(gestures.beside), each(gestures.beside, gestures.belly)),
-        share=0.8,
+        share=0.6,
+    ),
+    "lie_on_side": Activity(
+        stances=(stances.lie_on_side,),
+        gestures=(
+            pair(gestures.ahead, gestures.ahead),
+            pair(gestures.ahead, gestures.hang),
+            pair(gestures.ahead, gestures.free),
+        ),
+        share=0.3,
     ),
     "ladder": Activity(
         stances=(stances.climb,),
@@ -205,5 +214,11 @@ def draw(name: str, *, measures: Measures, rng: np.random.Generator) -> Task:
         props=stance.props if gesture.props is None else gesture.props,
     )
     if stance.flat:
-        task = replace(task, head_pitch_rad=stance.pitch_rad + rng.normal(0.0, 0.25))
+        face_down = stance.pitch_rad > 1.0
+        task = replace(
+            task,
+            flat=True,
+            head_pitch_rad=stance.pitch_rad + rng.normal(0.0, 0.2),
+            head_yaw_rad=float(rng.choice([-1.1, 1.1])) if face_down else task.head_yaw_rad,
+        )
     return task.mirrored() if rng.random() < 0.5 else task  # noqa: PLR2004

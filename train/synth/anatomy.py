@@ -18,7 +18,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from edge_pose.skeleton import JOINTS
 from train.synth import activities as repertoire
-from train.synth.contact import deepest_contact_m
+from train.synth.contact import deepest_contact_m, deepest_in_floor_m
 from train.synth.kinematics import Posture, Skeleton
 from train.synth.measures import Landmarks, Measures, measure
 from train.synth.mocap import MotionLibrary
@@ -263,8 +263,11 @@ class BodyModel:
                     props=task.props,
                     facing_rad=facing_rad,
                     grounded=task.grounded,
+                    flat=task.flat,
                 )
             depth_m = deepest_contact_m(drawn.posture, measures)
+            if drawn.flat:
+                depth_m = max(depth_m, deepest_in_floor_m(drawn.posture, measures))
             if best is None or depth_m < best[0]:
                 best = (depth_m, drawn)
             if depth_m < FORGIVEN_M:
@@ -331,7 +334,7 @@ class BodyModel:
             if not props.is_machine:
                 planned_m = min(planned_m, float(vertices_m[self._hands, 2].min()) - 0.004)
             body_m = vertices_m[self._trunk_and_legs]
-            low_m = 0.0 if props.is_machine else planned_m - 0.06
+            low_m = 0.0 if props.is_machine else planned_m - 0.03
             body_m = body_m[(body_m[:, 2] > low_m) & (body_m[:, 2] < planned_m + 0.01)]
             forward = about_z(drawn.facing_rad) @ np.array([0.0, -1.0, 0.0])
             near_m = max(((body_m - root_m) @ forward).max(initial=0.0), 0.0) + 0.02
@@ -359,3 +362,4 @@ class _Drawn:
     props: Props
     facing_rad: float
     grounded: bool
+    flat: bool = False

@@ -14,6 +14,7 @@ from train.synth.rotations import Vector, length
 
 FOREARM_APART_M: Final = 0.06
 """Twice the radius of a slim forearm: bone axes that come closer mean that the flesh overlaps."""
+ARM_RADIUS_M: Final = 0.03
 SHIN_RADIUS_M: Final = 0.045
 
 
@@ -97,3 +98,13 @@ def deepest_contact_m(posture: Posture, measures: Measures) -> float:
     face_m = posture.place("head", measures.head_centre_m)
     knees = _leg_depth_m(posture, measures, face_m) + float(measures.head_radii_m.mean())
     return max(deepest_m, knees)
+
+
+def deepest_in_floor_m(posture: Posture, measures: Measures) -> float:
+    """How far an arm of a lying body reaches below the trunk that lies on the floor."""
+    trunk = [posture.head_m(bone)[2] for bone in TORSO_BONES[2:]]
+    half_depth_m = float(measures.backs_m.max() - measures.fronts_m.min()) / 2.0
+    sideways = abs(float(posture.world_turn("root")[2, 0]))
+    half_m = sideways * float(measures.half_widths_m.mean()) + (1.0 - sideways) * half_depth_m
+    arms_m = np.concatenate([arm_points_m(posture, side) for side in "LR"])
+    return float(min(trunk)) - half_m + ARM_RADIUS_M - float(arms_m[:, 2].min())

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from train.synth.measures import Measures
-from train.synth.rotations import Vector, about_x, about_z, unit
+from train.synth.rotations import Vector, about_x, about_z, across, length, unit
 from train.synth.stances import Stance, degrees
 from train.synth.task import HandGoal, Props, at
 
@@ -238,21 +238,34 @@ def hold(measures: Measures, rng: np.random.Generator, _: Stance) -> HandGoal:
     )
 
 
+def _knee_m(measures: Measures, stance: Stance) -> tuple[Vector, Vector]:
+    """Roughly where the left hip and knee will be, in the floor frame."""
+    hip_m = stance.pelvis_m + at(left=measures.hip_half_width_m)
+    foot = stance.left_foot
+    thigh_m, shin_m = measures.thigh_m, measures.shin_m
+    if foot.knee_on_floor:
+        drop_m = min(float(hip_m[2]), 0.999 * thigh_m)
+        return hip_m, hip_m + at(forward=math.sqrt(thigh_m**2 - drop_m**2), up=-drop_m)
+    leg_m = foot.ankle_m + at(up=measures.ankle_height_m) - hip_m
+    distance_m = min(length(leg_m), 0.99 * measures.leg_m)
+    along = unit(leg_m)
+    pole = unit(across(at(forward=1.0) if foot.knee is None else foot.knee, along))
+    cosine = (thigh_m**2 + distance_m**2 - shin_m**2) / (2.0 * thigh_m * distance_m)
+    cosine = min(1.0, max(-1.0, cosine))
+    return hip_m, hip_m + thigh_m * (along * cosine + pole * math.sqrt(1.0 - cosine**2))
+
+
 def knee(measures: Measures, rng: np.random.Generator, stance: Stance) -> HandGoal:
     """Rest the hand on the own thigh or knee."""
-    share = rng.uniform(0.35, 0.85) * max(stance.lap, 0.5)
-    hip_m = stance.pelvis_m
-    above_m = measures.thigh_radius_m + rng.uniform(0.03, 0.07)
+    hip_m, knee_m = _knee_m(measures, stance)
+    thigh = unit(knee_m - hip_m)
+    outward = unit(across(at(forward=0.6, up=0.8, left=rng.uniform(-0.2, 0.6)), thigh))
+    place_m = hip_m + rng.uniform(0.45, 0.85) * (knee_m - hip_m)
     return HandGoal(
-        wrist_m=hip_m
-        + at(
-            forward=share * measures.thigh_m,
-            left=measures.hip_half_width_m + rng.uniform(-0.04, 0.1),
-            up=above_m,
-        ),
-        palm=at(up=-1.0),
-        fingers=at(forward=1.0, left=-0.3, up=-0.3),
-        elbow=at(left=0.9, forward=-0.6),
+        wrist_m=place_m + outward * (measures.thigh_radius_m + rng.uniform(0.02, 0.05)),
+        palm=-outward,
+        fingers=unit(thigh + at(left=rng.uniform(-0.6, 0.1))),
+        elbow=at(left=0.9, forward=-0.6, up=0.2),
         curls=relaxed(rng),
     )
 
@@ -326,14 +339,28 @@ def ground(measures: Measures, rng: np.random.Generator, stance: Stance) -> Hand
     )
 
 
-def beside(measures: Measures, rng: np.random.Generator, stance: Stance) -> HandGoal:
+def beside(measures: Measures, rng: np.random.Generator, _: Stance) -> HandGoal:
     """Lay the arm down beside, above or across a lying body."""
     rise = degrees(rng, 5.0, 160.0)
-    way = np.array([math.sin(rise), rng.uniform(-0.35, 0.05), -math.cos(rise)])
+    way = np.array([math.sin(rise), rng.uniform(-0.45, 0.05), -math.cos(rise)])
     return HandGoal(
         wrist_m=_shoulder_m(measures) + unit(way) * measures.arm_m * rng.uniform(0.6, 0.98),
         frame="chest",
-        elbow=at(left=math.cos(rise), up=math.sin(rise)),
+        elbow=at(left=math.cos(rise), up=math.sin(rise), forward=0.3),
+        curls=relaxed(rng),
+    )
+
+
+def ahead(measures: Measures, rng: np.random.Generator, _: Stance) -> HandGoal:
+    """Lay the arm on the floor before a body that lies on this side."""
+    rise = degrees(rng, -40.0, 75.0)
+    reach_m = measures.arm_m * rng.uniform(0.45, 0.97)
+    return HandGoal(
+        wrist_m=_shoulder_m(measures)
+        + at(forward=math.cos(rise), up=math.sin(rise)) * reach_m
+        + at(left=rng.uniform(-0.06, 0.03)),
+        frame="chest",
+        elbow=at(forward=0.5, up=-0.6, left=-0.3),
         curls=relaxed(rng),
     )
 
@@ -380,7 +407,7 @@ def desk(measures: Measures, rng: np.random.Generator, stance: Stance) -> Gestur
             wrist_m=at(
                 forward=ahead_m + rng.uniform(0.28, 0.5),
                 left=rng.uniform(0.04, 0.3),
-                up=stance.work_height_m + rng.uniform(0.03, 0.07),
+                up=stance.work_height_m + rng.uniform(0.05, 0.09),
             ),
             palm=at(up=-1.0, left=-rng.uniform(0.0, 0.5)),
             fingers=at(forward=1.0, left=-rng.uniform(-0.1, 0.5), up=-0.1),

@@ -141,11 +141,14 @@ class Poser:
             pole = foot.knee if foot.knee is not None else toe_out @ np.array([SIGN[side] * 0.12, -1.0, 0.1])
             limb = bend_limb(reference_m, start_m=hip_m, target_m=target_m, pole=pole)
             foot_turn = toe_out @ about_z(-SIGN[side] * 0.14) @ about_x(foot.heel_lift_rad)
+            if foot.follows_shin:
+                foot_turn = limb.lower_turn @ about_x(foot.heel_lift_rad)
         pelvis_turn = posture.world_turn(f"pelvis.{side}")
         posture.turn(names[0], pelvis_turn.T @ limb.upper_turn)
         posture.turn(names[1], limb.upper_turn.T @ limb.lower_turn)
         posture.turn(names[2], limb.lower_turn.T @ foot_turn)
-        if 0.0 < foot.heel_lift_rad < TUCKED_RAD and foot.frame == "floor":
+        stands = foot.frame == "floor" and not foot.follows_shin
+        if stands and 0.0 < foot.heel_lift_rad < TUCKED_RAD:
             for toe in range(1, 6):
                 posture.turn(f"toe{toe}-1.{side}", about_x(-foot.heel_lift_rad * 0.85))
 

@@ -313,6 +313,17 @@ def sit(measures: Measures, rng: np.random.Generator) -> Stance:
                 knee=np.array([sign * rng.uniform(-0.1, 0.35), -0.75, 0.65]),
             )
         )
+    if rng.random() < 0.2:  # ankle laid over the other knee
+        feet[1] = FootGoal(
+            ankle_m=at(
+                forward=rng.uniform(0.6, 0.85) * forward_m,
+                left=rng.uniform(-0.02, 0.14),
+                up=seat_m + rng.uniform(0.06, 0.12),
+            ),
+            heel_lift_rad=degrees(rng, 0.0, 30.0),
+            knee=np.array([-1.0, -0.4, rng.uniform(0.1, 0.9)]),
+            follows_shin=True,
+        )
     return Stance(
         left_foot=feet[0],
         right_foot=feet[1],
@@ -321,7 +332,7 @@ def sit(measures: Measures, rng: np.random.Generator) -> Stance:
         bend_rad=degrees(rng, -2.0, 40.0),
         lean_rad=rng.normal(0.0, 0.08),
         twist_rad=rng.normal(0.0, 0.2),
-        work_height_m=seat_m + rng.uniform(0.2, 0.34),
+        work_height_m=seat_m + rng.uniform(0.22, 0.36),
         lap=1.0,
         props=Props(seat=Seat(height_m=seat_m, centre_m=(0.0, 0.0))),
     )
@@ -365,32 +376,59 @@ def sit_on_floor(measures: Measures, rng: np.random.Generator) -> Stance:
     )
 
 
+def _lying_foot(
+    rng: np.random.Generator, outward: float, *, drawn: float, reach: float
+) -> FootGoal:
+    """Leg of a lying body, in leg lengths; `drawn` pulls the knee up towards the chest."""
+    return FootGoal(
+        ankle_m=np.array([outward, -(reach - 0.45 * drawn) * drawn, 0.45 * drawn - reach]),
+        toe_out_rad=degrees(rng, 0.0, 40.0),
+        heel_lift_rad=degrees(rng, 0.0, 45.0),
+        frame="pelvis",
+    )
+
+
 def lie(measures: Measures, rng: np.random.Generator) -> Stance:
-    """Lie on the back, the belly or a side, legs straight or drawn up."""
-    way = rng.choice(["back", "belly", "side"], p=[0.45, 0.25, 0.3])
+    """Lie on the back or the belly, legs straight or drawn up."""
+    on_back = rng.random() < 0.6
     feet = []
     for sign in (1.0, -1.0):
-        drawn = 0.0 if way == "belly" else rng.choice([0.0, rng.uniform(0.1, 0.6)])
-        reach = rng.uniform(0.9, 0.98) - 0.45 * drawn
-        feet.append(
-            FootGoal(
-                ankle_m=np.array([sign * rng.uniform(-0.02, 0.14), -reach * drawn, -reach]),
-                toe_out_rad=degrees(rng, 0.0, 40.0),
-                heel_lift_rad=degrees(rng, 0.0, 45.0),
-                frame="pelvis",
-            )
-        )
-    tilt = {"back": -90.0, "belly": 90.0, "side": 0.0}[str(way)]
+        outward = sign * rng.uniform(-0.02, 0.16)
+        if on_back:
+            drawn = rng.uniform(0.1, 0.6) if rng.random() < 0.4 else 0.0
+            feet.append(_lying_foot(rng, outward, drawn=drawn, reach=rng.uniform(0.94, 0.99)))
+        else:
+            feet.append(_lying_foot(rng, outward, drawn=0.0, reach=rng.uniform(0.985, 0.997)))
     return Stance(
         left_foot=feet[0],
         right_foot=feet[1],
         pelvis_m=at(up=0.2),
-        pitch_rad=math.radians(tilt) + rng.normal(0.0, 0.04),
-        roll_rad=math.radians(90.0) * rng.choice([-1.0, 1.0]) if way == "side" else 0.0,
-        bend_rad=degrees(rng, -5.0, 15.0),
-        lean_rad=rng.normal(0.0, 0.08),
-        twist_rad=rng.normal(0.0, 0.1),
-        grounded=True,
+        pitch_rad=math.radians(-90.0 if on_back else 90.0) + rng.normal(0.0, 0.04),
+        bend_rad=degrees(rng, -5.0, 12.0),
+        lean_rad=rng.normal(0.0, 0.1),
+        twist_rad=rng.normal(0.0, 0.08),
+        flat=True,
+        work_height_m=0.3 * measures.stature_m,
+    )
+
+
+def lie_on_side(measures: Measures, rng: np.random.Generator) -> Stance:
+    """Lie on the left side, curled up or long."""
+    lower, upper = (
+        _lying_foot(
+            rng, outward, drawn=rng.uniform(0.0, 0.65), reach=rng.uniform(0.9, 0.99)
+        )
+        for outward in (rng.uniform(-0.02, 0.05), rng.uniform(0.0, 0.12))
+    )
+    return Stance(
+        left_foot=lower,
+        right_foot=upper,
+        pelvis_m=at(up=0.2),
+        pitch_rad=rng.normal(0.0, 0.15),
+        roll_rad=math.radians(90.0) + rng.normal(0.0, 0.04),
+        bend_rad=degrees(rng, -5.0, 35.0),
+        lean_rad=rng.normal(0.0, 0.04),
+        twist_rad=rng.normal(0.0, 0.15),
         flat=True,
         work_height_m=0.3 * measures.stature_m,
     )

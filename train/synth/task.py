@@ -66,6 +66,8 @@ class FootGoal:
     """Direction in which the knee should point; None is forward and a little outward."""
     knee_on_floor: bool = False
     """Kneeling: the knee rests on the floor below and before the hip, the shin behind it."""
+    follows_shin: bool = False
+    """The foot hangs from the shin instead of standing on something."""
     frame: Literal["floor", "pelvis"] = "floor"
     """In the pelvis frame the ankle is relative to the hip, in leg lengths: for lying."""
 
@@ -125,6 +127,8 @@ class Task:
     """Down, relative to the horizon as far as the neck allows."""
     grounded: bool = True
     """The lowest point of the body rests on the floor."""
+    flat: bool = False
+    """Lying: arms may not reach below the trunk, where the floor is."""
     props: Props = field(default_factory=Props)
 
     def mirrored(self) -> "Task":
