@@ -185,7 +185,9 @@ def _from_toml(value: object, wanted: Any) -> object | None:
         return (
             _from_text(value, wanted) if wanted is Path or get_origin(wanted) is Literal else None
         )
-    return value if isinstance(wanted, type) and type(value) is wanted else None
+    if isinstance(value, bool) and wanted is not bool:
+        return None
+    return value if isinstance(value, wanted) else None
 
 
 def _words(wanted: Any) -> str:

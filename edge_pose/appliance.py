@@ -1,0 +1,100 @@
+"""The appliance: opens everything in order, runs the loop, closes everything in reverse."""
+
+import logging
+import os
+import threading
+from contextlib import ExitStack
+from typing import Final, TextIO
+
+from edge_pose.address import Broker
+from edge_pose.capture import open_source
+from edge_pose.config import Config
+from edge_pose.config.rules import broker as broker_of
+from edge_pose.config.rules import topics
+from edge_pose.errors import EXIT_OK
+from edge_pose.jsonl import JsonlSink
+from edge_pose.model import OpenModel, open_model
+from edge_pose.notify import Heartbeat, Supervisor
+from edge_pose.pipeline import Sink, Work, run
+from edge_pose.report import ReportSink
+
+log = logging.getLogger(__name__)
+
+BROKER_S: Final = 5.0
+"""How long a recording waits for the broker before it gives up; a camera waits for ever."""
+
+
+def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
+    """Watch the camera and send what is seen until it ends or somebody asks to stop."""
+    supervisor = Supervisor.from_environment(os.environ)
+    supervisor.tell("STATUS=opening the camera and the model")
+    with ExitStack() as stack:
+        source = open_source(config.camera)
+        stack.callback(source.close)
+        model = stack.enter_context(open_model(config))
+        sinks: list[Sink] = [ReportSink(supervisor)]
+        stack.callback(sinks[0].close)
+        open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        supervisor.tell("READY=1")
+        done = run(
+            source,
+            model.estimator,
+            sinks,
+            Work(
+                describe=lambda width, height: model.meta(width, height, cam=config.camera.name),
+                beat=Heartbeat(supervisor).beat,
+                stop=stop,
+                frames=config.output.frames,
+            ),
+        )
+        supervisor.tell("STOPPING=1")
+        log.info("%d frames done, %d skipped", done, source.skipped)
+    return EXIT_OK
+
+
+def open_sinks(
+    config: Config,
+    model: OpenModel,
+    stack: ExitStack,
+    sinks: list[Sink],
+    *,
+    live: bool,
+    out: TextIO,
+) -> None:
+    """Add a sink for everything the operator asked for; the live page when that is nothing."""
+    if config.output.messages == "jsonl":
+        sinks.append(JsonlSink(out, cam=config.camera.name))
+    with_view = config.view.enabled or (
+        config.output.messages is None and config.mqtt.broker is None
+    )
+    broker = broker_of(config)
+    if broker is None and not with_view:
+        return
+    from edge_pose.mqtt import MqttSink  # 200 ms that a run without a broker need not wait for
+
+    broker = broker or embedded(stack)
+    sink = MqttSink(broker, topics(config), model.info())
+    stack.callback(sink.close)
+    sinks.append(sink)
+    if not live:
+        sink.wait_online(BROKER_S)
+    if with_view:
+        open_view(config, broker, stack)
+
+
+def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:
+    """Serve the live page while the stack lasts."""
+    from edge_pose.view import serve_view
+
+    view = config.view
+    address = stack.enter_context(
+        serve_view(broker, root=config.mqtt.root, host=view.host, port=view.port)
+    )
+    log.info("The live page is at %s", address)
+
+
+def embedded(stack: ExitStack) -> Broker:
+    """Start a broker of our own on loopback while the stack lasts."""
+    from edge_pose.broker import embedded_broker
+
+    return stack.enter_context(embedded_broker())

@@ -1,0 +1,56 @@
+"""The process's manners: how it is asked to stop, and with which exit code it ends."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from edge_pose.errors import EXIT_OK, EXIT_OPERATOR, EXIT_RESTART, EdgePoseError
+
+log = logging.getLogger(__name__)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command and choose the exit code of the process; nobody sees a trace but for a bug."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except EdgePoseError as error:
+        log.error("%s", error)  # noqa: TRY400 - a sentence for the operator, not a trace
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has read enough.  What is still buffered must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        log.error("OpenCV is not installed; `pip install 'edge-pose[opencv]'` does it")  # noqa: TRY400
+        return EXIT_OPERATOR
+    except Exception:
+        log.exception("This is a bug in edge-pose; please report it with the lines below")
+        return EXIT_RESTART
+    return code
+
+
+@contextmanager
+def stop_asked() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set; asked a second time, the process ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

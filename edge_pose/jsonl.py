@@ -1,0 +1,47 @@
+"""Poses go out as lines of JSON: first what holds for all frames, then one line a frame."""
+
+import json
+from collections.abc import Mapping
+from typing import TextIO
+
+from edge_pose.message import encode, frame_message, jsonl_frame, jsonl_meta
+from edge_pose.types import Frame, Pose3D, Stats
+
+
+class JsonlSink:
+    """Writes to a stream and flushes every line, so that a reader is never behind.
+
+    When what holds for all frames changes (a new frame size), the next frame's line carries it.
+    """
+
+    def __init__(self, stream: TextIO, *, cam: str) -> None:
+        self._stream = stream
+        self._cam = cam
+        self._begun = False
+        self._changed: Mapping[str, object] | None = None
+
+    def start(self, meta: Mapping[str, object]) -> None:
+        """Write the first line, or keep a later change for the next frame."""
+        if self._begun:
+            self._changed = meta
+        else:
+            self._begun = True
+            self._write(jsonl_meta(meta))
+
+    def send(self, frame: Frame, poses: list[Pose3D], stats: Stats) -> None:
+        """Write one line."""
+        line = jsonl_frame(frame_message(frame, poses, stats, cam=self._cam))
+        if self._changed is not None:
+            line = encode({**json.loads(line), "meta": dict(self._changed)})
+            self._changed = None
+        self._write(line)
+
+    def status(self, camera: str) -> None:
+        """Say nothing: a reader of lines sees that none come; the log tells why."""
+
+    def close(self) -> None:
+        """Leave the stream to its owner."""
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

@@ -1,0 +1,95 @@
+"""From a bundle to something that finds people: opened, hashed, checked on golden pictures."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from edge_pose import __version__
+from edge_pose.bundle import Bundle, open_bundle
+from edge_pose.camera import IntrinsicsFor, lens
+from edge_pose.clock import utc_ms
+from edge_pose.config import CameraConfig, Config, ModelConfig
+from edge_pose.engines.onnx import OnnxEngine
+from edge_pose.golden import Deviation, check_golden
+from edge_pose.message import Info, Model, as_mapping, meta
+from edge_pose.people import EstimatorSettings, PoseEstimator
+from edge_pose.track import TrackSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenModel:
+    """Networks that answered as the workshop did."""
+
+    bundle: Bundle
+    estimator: PoseEstimator
+    intrinsics_for: IntrinsicsFor
+    engine: str
+    deviation: Deviation
+
+    @property
+    def identity(self) -> Model:
+        """Name the bundle on the wire."""
+        manifest = self.bundle.manifest
+        return Model(
+            name=manifest.name,
+            version=manifest.version,
+            sha256=manifest.sha256[manifest.networks.pose.file],
+        )
+
+    def info(self) -> Info:
+        """Describe this device on the wire."""
+        return Info(
+            version=__version__,
+            machine=f"{platform.system()} {platform.machine()}",
+            model=self.identity,
+            engine=self.engine,
+            started=utc_ms(),
+        )
+
+    def meta(self, width_px: int, height_px: int, *, cam: str) -> Mapping[str, object]:
+        """Describe on the wire what holds for all frames of one size."""
+        intrinsics = self.intrinsics_for(width_px, height_px)
+        return as_mapping(
+            meta(cam=cam, intrinsics=intrinsics, model=self.identity, engine=self.engine)
+        )
+
+
+def lens_of(camera: CameraConfig) -> IntrinsicsFor:
+    """Choose how the camera is known."""
+    return lens(calibration=camera.intrinsics, fx_px=camera.fx_px, hfov_deg=camera.hfov_deg)
+
+
+@contextmanager
+def open_model(config: Config) -> Iterator[OpenModel]:
+    """Open the bundle and its engines while the context lasts; a BundleError when it disagrees."""
+    with ExitStack() as stack:
+        intrinsics_for = lens_of(config.camera)
+        bundle = open_bundle(config.model.bundle)
+        pose, detector = _engines(bundle, config.model, stack)
+        deviation = check_golden(bundle, pose_engine=pose, detector_engine=detector)
+        yield OpenModel(
+            bundle=bundle,
+            estimator=PoseEstimator(
+                bundle,
+                detector_engine=detector,
+                pose_engine=pose,
+                intrinsics_for=intrinsics_for,
+                settings=EstimatorSettings(
+                    tracking=TrackSettings(max_people=config.model.max_people)
+                ),
+            ),
+            intrinsics_for=intrinsics_for,
+            engine=pose.description,
+            deviation=deviation,
+        )
+
+
+def _engines(
+    bundle: Bundle, settings: ModelConfig, stack: ExitStack
+) -> tuple[OnnxEngine, OnnxEngine]:
+    pose = OnnxEngine(bundle.pose_path, threads=settings.threads)
+    stack.callback(pose.close)
+    detector = OnnxEngine(bundle.detector_path, threads=settings.threads)
+    stack.callback(detector.close)
+    return pose, detector
