@@ -49,16 +49,20 @@ def names(message: type) -> set[str]:
 
 
 def matches(printed: str, shown: str) -> bool:
-    """Compare line by line; a shown line of three dots stands for any lines."""
+    """Compare; … stands for any text within a line, and alone on a line for any lines."""
     pattern = "".join(
-        r"(?:.*\n)*?" if line.strip() in ("...", "…") else re.escape(line)
+        r"(?:.*\n)*?"
+        if line.strip() == "…"
+        else ".*".join(re.escape(part) for part in line.split("…"))
         for line in shown.splitlines(keepends=True)
     )
     return re.fullmatch(pattern, printed) is not None
 
 
 def test_dots_stand_for_lines_and_everything_else_for_itself() -> None:
-    assert matches("a\nb\nc\nd\n", "a\n...\nd\n")
+    assert matches("a\nb\nc\nd\n", "a\n…\nd\n")
+    assert matches("took 3 s\n", "took … s\n")
+    assert not matches("took 3 s\nmore\n", "took … s\n")
     assert not matches("a\nb\n", "a\n")
     assert not matches("a+\n", "aa\n")
 
