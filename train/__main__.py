@@ -1,0 +1,41 @@
+"""`python -m train <command>`: the workshop's command line, one module per command.
+
+A command's module has `add_arguments(parser)` and `main(arguments)`.  It is imported only when asked for,
+so that one command does not need the others' packages.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from typing import Final
+
+from edge_pose.errors import EdgePoseError
+
+COMMANDS: Final = {
+    "label": ("train.label_command", "let the teachers label real pictures"),
+    "student": ("train.student_command", "train the pose network"),
+    "evaluate": ("train.evaluate", "measure or calibrate a pose network on held-out people"),
+    "synth": ("train.synth.command", "render labelled pictures of people who do not exist"),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = sys.argv[1:] if words is None else words
+    parser = argparse.ArgumentParser(prog="python -m train", description="The workshop.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name in words[:1]:
+            import_module(module).add_arguments(command)
+    arguments = parser.parse_args(words)
+    try:
+        import_module(COMMANDS[arguments.command][0]).main(arguments)
+    except EdgePoseError as error:
+        print(f"train {arguments.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

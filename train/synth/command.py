@@ -1,0 +1,254 @@
+"""`python -m train synth`: fill a folder with labelled pictures, in several processes, resumable.
+
+Every chunk is drawn from (seed, site, index of the chunk) alone, so the number of processes, and stops in between,
+do not change what comes out.
+"""
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import signal
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from edge_pose.errors import EdgePoseError, SourceError
+from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
+from train.synth.frames import FramePlan, Studio, compose_frame, plan_frames
+from train.synth.garments import open_wardrobe
+from train.synth.opengl import RendererKind, open_context
+from train.synth.renderer import Renderer
+from train.synth.site import SITES, find_site
+
+FRAMES_PER_CHUNK: Final = 64
+RECIPE: Final = 1
+"""Raised whenever the same seed gives other pictures than before."""
+LONGEST_PHOTO_SIDE_PX: Final = 640
+PHOTO_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for on the command line."""
+
+    people: int
+    out: Path
+    site: str
+    seed: int
+    processes: int
+    motion: Path | None
+    backgrounds: Path | None
+    size_px: int
+    renderer: RendererKind
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--people", type=int, required=True, help="how many persons to label")
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill or to continue")
+    parser.add_argument("--site", choices=list(SITES), default="factory", help="place to show")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="workers, one a core"
+    )
+    parser.add_argument("--motion", type=Path, help="folder with motion capture (BVH)")
+    parser.add_argument("--backgrounds", type=Path, help="folder with photos without people")
+    parser.add_argument("--size", type=int, default=256, help="side of a close view in pixels")
+    parser.add_argument(
+        "--renderer", choices=("any", "gpu", "software"), default="any", help="what may draw"
+    )
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Render until enough people are labelled."""
+    render_dataset(
+        Order(
+            people=arguments.people,
+            out=arguments.out,
+            site=arguments.site,
+            seed=arguments.seed,
+            processes=arguments.processes,
+            motion=arguments.motion,
+            backgrounds=arguments.backgrounds,
+            size_px=arguments.size,
+            renderer=arguments.renderer,
+        )
+    )
+
+
+def render_dataset(order: Order) -> None:
+    """Write the chunks that are still missing."""
+    os.environ.update(LP_NUM_THREADS="1", OMP_NUM_THREADS="1")
+    context = open_context(order.renderer)
+    renderer_name = context.info["GL_RENDERER"]
+    context.release()
+    print(f"drawing with {renderer_name}, {order.processes} processes")
+    open_dataset(order.out, _recipe(order, renderer_name))
+    for leftover in order.out.glob("chunk-*.part"):
+        leftover.unlink()
+    done = 0
+    with (
+        tqdm(total=order.people, unit="person", smoothing=0.05) as bar,
+        ProcessPoolExecutor(
+            order.processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(order,),
+        ) as pool,
+    ):
+        try:
+            for people in _chunks_in_order(pool, order):
+                done += people
+                bar.update(people)
+        except BrokenProcessPool:
+            raise EdgePoseError(
+                f"A worker died after {done} people (out of memory?); chunks that are finished are "
+                "kept, so run the same command again, perhaps with fewer --processes."
+            ) from None
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise EdgePoseError(
+                f"Stopped after {done} of {order.people} people; the same command continues."
+            ) from None
+
+
+def _recipe(order: Order, renderer_name: str) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "recipe": RECIPE,
+        "site": order.site,
+        "seed": order.seed,
+        "size_px": order.size_px,
+        "frames_per_chunk": FRAMES_PER_CHUNK,
+        "motion": _fingerprint(order.motion),
+        "backgrounds": _fingerprint(order.backgrounds),
+        "renderer": renderer_name,
+    }
+
+
+def _fingerprint(folder: Path | None) -> str | None:
+    """Tell folders apart by their name and by the names and sizes of their files."""
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder; name one that exists or leave the option out.")
+    listing = "\n".join(
+        f"{path.relative_to(folder)} {path.stat().st_size}"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
+    return f"{folder.name} {hashlib.sha256(listing.encode()).hexdigest()[:12]}"
+
+
+def _chunks_in_order(pool: ProcessPoolExecutor, order: Order) -> Iterator[int]:
+    """Give the people of chunk after chunk, until they are enough; later chunks are begun ahead."""
+    running: dict[int, Future[int]] = {}
+    submitted, planned, done, index = 0, 0, 0, 0
+    while done < order.people:
+        while planned < order.people or submitted <= index:
+            planned += sum(plan.people for plan in chunk_plans(order, submitted))
+            if not chunk_path(order.out, submitted).exists():
+                running[submitted] = pool.submit(_render_chunk, submitted)
+            submitted += 1
+        people = (
+            running.pop(index).result()
+            if index in running
+            else len(read_chunk(chunk_path(order.out, index)).frame)
+        )
+        done += people
+        index += 1
+        yield people
+
+
+def _rng_of(order: Order, index: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([order.seed, zlib.crc32(order.site.encode()), index, purpose])
+
+
+def chunk_plans(order: Order, index: int) -> list[FramePlan]:
+    """Plan the frames of one chunk."""
+    return plan_frames(_rng_of(order, index, 0), FRAMES_PER_CHUNK)
+
+
+class _Worker:
+    """What a process keeps from chunk to chunk."""
+
+    def __init__(self, order: Order) -> None:
+        import torch
+
+        from train.synth.anatomy import BodyModel
+        from train.synth.mocap import MotionLibrary
+
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        self.order = order
+        self.model = BodyModel.load()
+        self.motions = MotionLibrary.load(order.motion) if order.motion else None
+        wardrobe = open_wardrobe(self.model)
+        self.studio = Studio(
+            site=find_site(order.site),
+            wardrobe=wardrobe,
+            renderer=Renderer(wardrobe, kind=order.renderer),
+            photos=load_photos(order.backgrounds) if order.backgrounds else [],
+            size_px=order.size_px,
+        )
+
+    def render(self, index: int) -> int:
+        plans = chunk_plans(self.order, index)
+        bodies = iter(
+            self.model.sample_bodies(
+                sum(plan.people for plan in plans),
+                rng=_rng_of(self.order, index, 1),
+                motions=self.motions,
+            )
+        )
+        frames = [
+            compose_frame(self.studio, plan, [next(bodies) for _ in range(plan.people)])
+            for plan in plans
+        ]
+        chunk = pack_chunk(frames)
+        write_chunk(chunk_path(self.order.out, index), chunk)
+        return len(chunk.frame)
+
+
+_worker: _Worker | None = None
+
+
+def _start_worker(order: Order) -> None:
+    global _worker  # noqa: PLW0603  # a process of the pool has no other place to keep its studio
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _worker = _Worker(order)
+
+
+def _render_chunk(index: int) -> int:
+    assert _worker is not None
+    return _worker.render(index)
+
+
+def load_photos(folder: Path) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """Read all photos below a folder, RGB, made small enough to keep."""
+    photos = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in PHOTO_SUFFIXES:
+            continue
+        photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if photo is None:
+            raise SourceError(f"{path} cannot be read as a picture; remove it from the folder.")
+        shrink = min(1.0, LONGEST_PHOTO_SIDE_PX / max(photo.shape))
+        small = cv2.resize(photo, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        photos.append(np.ascontiguousarray(small[:, :, ::-1]))
+    if not photos:
+        raise SourceError(
+            f"{folder} holds no photo ({', '.join(PHOTO_SUFFIXES)}); name another folder for "
+            "--backgrounds or leave the option out."
+        )
+    return photos

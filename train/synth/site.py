@@ -1,0 +1,114 @@
+"""The two places the synthetic people work in: `factory` to train on, `other` to be examined on.
+
+`other` is held out: another palette, another mounting of the camera, another noise, another codec.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from edge_pose.errors import ConfigError
+
+Range: TypeAlias = tuple[float, float]
+Colour: TypeAlias = tuple[float, float, float]
+"""sRGB, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What sets the pictures of one place apart."""
+
+    name: str
+    palette: tuple[Colour, ...]
+    """Walls, floors, machines and plain clothes."""
+    palette_share: float
+    """How often a colour comes from the palette rather than from anywhere."""
+    hi_vis: tuple[Colour, ...]
+    hats: tuple[Colour, ...]
+    camera_height_m: Range
+    hall_height_m: Range
+    field_of_view_deg: Range
+    roll_deg: float
+    hall_pitch_deg: Range
+    codec: Literal["jpeg", "webp"]
+    codec_quality: tuple[int, int]
+    noise: Range
+    """Standard deviation of the sensor's noise at full signal, as a share of white."""
+    mono_share: float
+    low_light_share: float
+
+
+FACTORY: Final = Site(
+    name="factory",
+    palette=(
+        (0.10, 0.13, 0.20),
+        (0.16, 0.20, 0.30),
+        (0.25, 0.28, 0.32),
+        (0.40, 0.41, 0.42),
+        (0.55, 0.55, 0.53),
+        (0.20, 0.30, 0.45),
+        (0.35, 0.38, 0.30),
+        (0.30, 0.24, 0.20),
+        (0.08, 0.08, 0.09),
+        (0.75, 0.73, 0.70),
+        (0.10, 0.25, 0.20),
+        (0.60, 0.50, 0.35),
+        (0.85, 0.85, 0.84),
+    ),
+    palette_share=0.55,
+    hi_vis=((0.75, 1.0, 0.02), (1.0, 0.32, 0.02), (1.0, 0.12, 0.05)),
+    hats=(
+        (0.95, 0.95, 0.93),
+        (1.0, 0.8, 0.05),
+        (0.9, 0.25, 0.05),
+        (0.1, 0.25, 0.7),
+        (0.7, 0.05, 0.05),
+        (0.1, 0.5, 0.2),
+        (0.08, 0.08, 0.1),
+    ),
+    camera_height_m=(0.4, 4.0),
+    hall_height_m=(1.6, 5.0),
+    field_of_view_deg=(35.0, 90.0),
+    roll_deg=8.0,
+    hall_pitch_deg=(2.0, 35.0),
+    codec="jpeg",
+    codec_quality=(35, 95),
+    noise=(0.002, 0.03),
+    mono_share=0.1,
+    low_light_share=0.12,
+)
+
+OTHER: Final = Site(
+    name="other",
+    palette=(
+        (0.92, 0.88, 0.78),
+        (0.30, 0.55, 0.55),
+        (0.52, 0.33, 0.50),
+        (0.78, 0.62, 0.55),
+        (0.15, 0.32, 0.33),
+        (0.88, 0.93, 0.90),
+        (0.40, 0.20, 0.22),
+        (0.68, 0.75, 0.45),
+    ),
+    palette_share=0.85,
+    hi_vis=((0.95, 0.1, 0.55), (0.1, 0.85, 0.75)),
+    hats=((0.5, 0.1, 0.6), (0.85, 0.85, 0.5), (0.2, 0.7, 0.7)),
+    camera_height_m=(1.8, 3.4),
+    hall_height_m=(2.6, 4.2),
+    field_of_view_deg=(62.0, 100.0),
+    roll_deg=4.0,
+    hall_pitch_deg=(18.0, 40.0),
+    codec="webp",
+    codec_quality=(8, 45),
+    noise=(0.02, 0.05),
+    mono_share=0.25,
+    low_light_share=0.25,
+)
+
+SITES: Final = {site.name: site for site in (FACTORY, OTHER)}
+
+
+def find_site(name: str) -> Site:
+    """Look a site up by name."""
+    if name not in SITES:
+        raise ConfigError(f"There is no site {name!r}; choose one of {', '.join(SITES)}.")
+    return SITES[name]
