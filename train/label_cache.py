@@ -1,12 +1,13 @@
-"""Teacher labels on disk: shards of pictures with the people seen in them, each written in one piece.
+"""Teacher labels on disk: shards of pictures and the people in them, each written in one piece.
 
 In: `LabelledImage`s.  Out: `labels-00000.npz` … and `labels.json`; and back, with `read_labels`.
 
-A shard (no pickles) holds, per picture: `jpeg_bytes` and `jpeg_offsets`, `key`, `source`, `licence`, `group`,
-`size` int32 (width, height).  Per labelled person: `image` int32 (index in the shard), `joints_px` float32 [25,2],
-`confidence` float32 [25] (0 = no label), `box_px` float32 [4], `mask_png_bytes` and `mask_png_offsets` (soft 8-bit
-mask of the picture's size), `quality`, `disagreement_px`.  Per box of the people teacher: `det_image`, `det_box_px`,
-`det_score`.  Per box that came with the picture: `given_image`, `given_kind`, `given_box_px`.  Per reason for which
+A shard (no pickles) holds, per picture: `jpeg_bytes` and `jpeg_offsets`, `key`, `source`,
+`licence`, `group`, `size` int32 (width, height).  Per labelled person: `image` int32 (index in
+the shard), `joints_px` float32 [25,2], `confidence` float32 [25] (0 = no label), `box_px` float32
+[4], `mask_png_bytes` and `mask_png_offsets` (soft 8-bit mask of the picture's size), `quality`,
+`disagreement_px`.  Per box of the people teacher: `det_image`, `det_box_px`, `det_score`.  Per
+box that came with the picture: `given_image`, `given_kind`, `given_box_px`.  Per reason for which
 people were turned down: `rejected_reason`, `rejected_count`.
 """
 
@@ -14,6 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +24,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edge_pose.errors import SourceError
-from train.sources import GivenBox
+from train.sources import BOX_KINDS, GivenBox
 
 SCHEMA: Final = 1
 SHARD_PICTURES: Final = 256
@@ -110,7 +112,7 @@ class LabelFolder:
             path = self._folder / f"labels-{number:05d}.npz"
             part = path.with_suffix(".part")
             with part.open("wb") as file:
-                np.savez(file, **_pack(self._waiting))
+                np.savez(file, allow_pickle=False, **_pack(self._waiting))
             part.replace(path)
             self._waiting.clear()
         part = self._folder / f"{INDEX_FILE}.part"
@@ -236,8 +238,9 @@ def _unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[LabelledImage]:
             detected_scores=arrays["det_score"][detected],
             given=tuple(
                 GivenBox(
-                    kind=str(arrays["given_kind"][index]), box_px=arrays["given_box_px"][index]
-                )  # type: ignore[arg-type]
+                    kind=BOX_KINDS[BOX_KINDS.index(str(arrays["given_kind"][index]))],
+                    box_px=arrays["given_box_px"][index],
+                )
                 for index in np.flatnonzero(arrays["given_image"] == number)
             ),
         )
@@ -249,9 +252,7 @@ def _join(pieces: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _split(content: np.ndarray, offsets: np.ndarray) -> list[bytes]:
-    return [
-        content[start:end].tobytes() for start, end in zip(offsets[:-1], offsets[1:], strict=True)
-    ]
+    return [content[start:end].tobytes() for start, end in pairwise(offsets.tolist())]
 
 
 def _stack(rows: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:

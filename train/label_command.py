@@ -1,10 +1,10 @@
 """`python -m train label`: teacher labels for one set of real pictures.
 
-In: the kind of set and where it lies.  Out: a folder of shards (train/label_cache.py); a second run with the same
-folder goes on where the first one stopped.
+In: the kind of set and where it lies.  Out: a folder of shards (train/label_cache.py); a second
+run with the same folder goes on where the first one stopped.
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -64,7 +64,6 @@ def open_source(arguments: Namespace) -> Source:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

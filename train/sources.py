@@ -1,12 +1,13 @@
-"""Real pictures, one reader for each set, and for a folder of pictures or a video of the user's own.
+"""Real pictures: one reader for each known set, and for the user's own pictures and videos.
 
-In: a path given by the user.  Out: a `Source`, which knows its licence and its size and yields `Picture`s, each with
-a stable key (for caches) and a group: pictures of one group show the same clip, day or scene, so a split into
-training and validation must go by group.
+In: a path given by the user.  Out: a `Source`, which knows its licence and its size and yields
+`Picture`s, each with a stable key (for caches) and a group: pictures of one group show the same
+clip, day or scene, so a split into training and validation must go by group.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,7 @@ from edge_pose.errors import SourceError
 PICTURE_ENDINGS: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 VIDEO_ENDINGS: Final = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 WORKERS_SCENE: Final = 20
-"""Photos of the workers set that follow each other often show one event; so many of them are one group."""
+"""Photos of the workers set that follow each other often show one event: so many are a group."""
 
 BoxKind = Literal["head", "helmet", "person"]
 BOX_KINDS: Final[tuple[BoxKind, ...]] = ("head", "helmet", "person")
@@ -233,7 +234,7 @@ def own_pictures(folder: Path, *, name: str, licence: str) -> Stills:
     )
     if not paths:
         raise SourceError(
-            f"{folder} holds no pictures ({', '.join(sorted(PICTURE_ENDINGS))}); name another folder"
+            f"{folder} holds no pictures ({', '.join(sorted(PICTURE_ENDINGS))}); name another"
         )
     return Stills(
         name=name,

@@ -1,10 +1,11 @@
-"""Labels for a real picture from teachers: who is in it, where their joints are, what is foreground.
+"""Teacher labels for a real picture: who is in it, where their joints are, what is foreground.
 
-In: a `Picture`.  Out: a `LabelledImage` of at most 640 pixels, with labels for the largest people that pass
-every rule of `turn_down`, and a count of the reasons for which others did not.
+In: a `Picture`.  Out: a `LabelledImage` of at most 640 pixels, with labels for the largest people
+that pass every rule of `turn_down`, and a count of the reasons for which others did not.
 
-Labels are opinions.  The confidence of a joint is (probability that it is visible) · (agreement of two opinions),
-and 0 where the teacher has no such joint (spine, neck, head top), where it lies outside the picture, or below 0.1.
+Labels are opinions.  The confidence of a joint is (probability that it is visible) · (agreement
+of two opinions), and 0 where the teacher has no such joint (spine, neck, head top), where it lies
+outside the picture, or below 0.1.
 """
 
 from collections import Counter
@@ -51,7 +52,7 @@ LANDMARK_OF: Final = {
     "left_toe": 31,
     "right_toe": 32,
 }
-"""The teacher's 33 landmarks that have a counterpart among our joints; the pelvis is the middle of its hips."""
+"""Which of the teacher's 33 landmarks are joints of ours; the pelvis is the middle of its hips."""
 
 KEPT_SIDE_PX: Final = 640
 LEAST_PERSON: Final = 0.7
@@ -62,15 +63,17 @@ LEAST_LIMBS: Final = 2
 """A face and two shoulders are enough, as in a portrait."""
 SMALLEST_PX: Final = 64
 AGREEMENT_FRACTION: Final = 0.03
-"""Of the region's side (about 1.25 body heights): opinions so far apart cost a joint 40 % of its confidence."""
+"""Of the region's side, about 1.25 body heights: opinions so far apart cost 40 % of confidence."""
 MOST_APART_FRACTION: Final = 0.035
 LEAST_BOX_OVERLAP: Final = 0.3
+MASK_MARGIN: Final = 0.3
+"""Of the larger side of the sure joints' box: so far around it the mask is taken for this person."""
+MASK_REACH: Final = 4
+"""Within the box of the people teacher, so many times farther: a portrait shows few joints."""
 HEAD_MARGIN: Final = 0.5
 SAME_PERSON_OKS: Final = 0.5
-OKS_SIGMAS: Final = np.array(
-    [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062]
-    + [0.107, 0.107, 0.087, 0.087, 0.089, 0.089]
-)
+_SIGMA_OF_PAIRS: Final = (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089)
+OKS_SIGMAS: Final = np.array([0.026, *np.repeat(_SIGMA_OF_PAIRS, 2)])
 """Object keypoint similarity of the COCO keypoint challenge, cocodataset.org/#keypoints-eval."""
 
 
@@ -120,7 +123,7 @@ class Teacher:
             if sighting is None:
                 rejected["nobody"] += 1
                 continue
-            opinion = opinion_of(sighting, picture.image.shape[1], picture.image.shape[0])
+            opinion = opinion_of(sighting, box_px, picture.image.shape[:2])
             reason = turn_down(opinion, box_px, picture.boxes)
             if reason is None:
                 opinions.append(opinion)
@@ -131,8 +134,11 @@ class Teacher:
         return _at_kept_size(picture, found, kept, +rejected)
 
 
-def opinion_of(sighting: Sighting, width: int, height: int) -> Opinion:
-    """Translate a sighting to our joints."""
+def opinion_of(
+    sighting: Sighting, box_px: Float32[np.ndarray, "4"], shape: tuple[int, int]
+) -> Opinion:
+    """Translate a sighting of the person in a box to our joints, for a picture (height, width)."""
+    height, width = shape
     joints_px = np.zeros((NUM_JOINTS, 2), np.float32)
     confidence = np.zeros(NUM_JOINTS, np.float32)
     side = sighting.region.side_px
@@ -155,7 +161,7 @@ def opinion_of(sighting: Sighting, width: int, height: int) -> Opinion:
     return Opinion(
         joints_px=joints_px,
         confidence=confidence,
-        box_px=_visible_box(joints_px[confidence > SURE], mask),
+        box_px=_visible_box(joints_px[confidence > SURE], box_px, mask),
         mask=mask,
         person=sighting.person,
         disagreement_px=apart,
@@ -202,7 +208,7 @@ def similarity(one: Opinion, other: Opinion) -> float:
 
 
 def _proposals(found: People, given: Sequence[GivenBox]) -> list[Float32[np.ndarray, "4"]]:
-    """Return where to look for people, largest first: the boxes found and those drawn by a person."""
+    """Return where to look, largest first: the boxes found and those drawn by a person."""
     boxes = list(found.boxes_px)
     for box in given:
         if box.kind == "person" and (
@@ -213,16 +219,20 @@ def _proposals(found: People, given: Sequence[GivenBox]) -> list[Float32[np.ndar
 
 
 def _visible_box(
-    joints_px: Float32[np.ndarray, "sure 2"], mask: UInt8[np.ndarray, "height width"]
+    joints_px: Float32[np.ndarray, "sure 2"],
+    box_px: Float32[np.ndarray, "4"],
+    mask: UInt8[np.ndarray, "height width"],
 ) -> Float32[np.ndarray, "4"]:
-    """Return the tight box of the sure joints and of the mask around them."""
+    """Return the tight box of the sure joints and of the mask near them or in the person's box."""
     if not len(joints_px):
         return np.zeros(4, np.float32)
     low, high = joints_px.min(axis=0), joints_px.max(axis=0)
-    margin = 0.3 * float(np.max(high - low))
+    margin = MASK_MARGIN * float(np.max(high - low))
+    first = np.minimum(low - margin, np.maximum(box_px[:2], low - MASK_REACH * margin))
+    last = np.maximum(high + margin, np.minimum(box_px[2:], high + MASK_REACH * margin))
     height, width = mask.shape
-    x0, y0 = np.maximum(np.floor(low - margin), 0).astype(int)
-    x1, y1 = np.minimum(np.ceil(high + margin) + 1, [width, height]).astype(int)
+    x0, y0 = np.maximum(np.floor(first), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(last) + 1, [width, height]).astype(int)
     rows, columns = np.nonzero(mask[y0:y1, x0:x1] > 127)
     if len(rows):
         low = np.minimum(low, [x0 + columns.min() - 0.5, y0 + rows.min() - 0.5])

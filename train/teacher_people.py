@@ -4,20 +4,24 @@ In: a BGR picture.  Out: person boxes in picture pixels with scores.
 
 The network is the SSD-MobileNetV2 (Open Images v4, Apache-2.0) that MediaPipe's Objectron ships:
 
-* input `normalized_input_image_tensor` float32 [1,300,300,3], RGB, `pixel / 127.5 - 1`; the whole picture is
-  stretched to the square in its authors' pipeline; letterboxed with grey (127) it finds as much (148 of 170
-  annotated people against 143, and 160 of 167 heads against 154), so here the shape is kept;
+* input `normalized_input_image_tensor` float32 [1,300,300,3], RGB, `pixel / 127.5 - 1`; the whole
+  picture is stretched to the square in its authors' pipeline; letterboxed with grey (127) it
+  finds as much (148 of 170 annotated people against 143, and 160 of 167 heads against 154), so
+  here the shape is kept;
 * output `raw_outputs/box_encodings` float32 [1,1917,4]: (ty, tx, th, tw), in that order, and
-  `raw_outputs/class_predictions` float32 [1,1917,24]: logits, each to be put through a sigmoid on its own; column 0
-  is background, **column 4 is Person** (line 4 of the label map in the same package, counted from 0);
-* anchors, row by row, cell by cell, fastest the shapes of one cell: square maps of 19, 10, 5, 3, 2 and 1 cells, their
-  centres at (cell + 0.5) / cells; scale s_k = 0.2 + 0.75 k / 5 for k = 0…5 and s_6 = 1.  Map 0 has three shapes:
-  (scale, width : height) = (0.1, 1), (s_0, 2), (s_0, 1/2).  The other maps have six: (s_k, 1), (s_k, 2),
-  (s_k, 1/2), (s_k, 3), (s_k, 1/3), (√(s_k s_k+1), 1).  Width = scale·√ratio, height = scale/√ratio, as fractions of
-  the picture.  3·19² + 6·(10² + 5² + 3² + 2² + 1) = 1917;
+  `raw_outputs/class_predictions` float32 [1,1917,24]: logits, each to be put through a sigmoid on
+  its own; column 0 is background, **column 4 is Person** (line 4 of the label map in the same
+  package, counted from 0);
+* anchors, row by row, cell by cell, fastest the shapes of one cell: square maps of 19, 10, 5, 3,
+  2 and 1 cells, their centres at (cell + 0.5) / cells; scale s_k = 0.2 + 0.75 k / 5 for k = 0…5
+  and s_6 = 1.  Map 0 has three shapes: (scale, width : height) = (0.1, 1), (s_0, 2), (s_0, 1/2).
+  The other maps have six: (s_k, 1), (s_k, 2), (s_k, 1/2), (s_k, 3), (s_k, 1/3), (√(s_k s_k+1),
+  1).  Width = scale·√ratio, height = scale/√ratio, as fractions of the picture.  3·19² + 6·(10² +
+  5² + 3² + 2² + 1) = 1917;
 * decoding: cy = ty/10·ha + ya, cx = tx/10·wa + xa, h = ha·exp(th/5), w = wa·exp(tw/5).
 
-The teacher looks twice, at the picture and at its mirror image; boxes that agree are averaged by score.
+The teacher looks twice, at the picture and at its mirror image; boxes that agree are averaged by
+score.
 """
 
 from dataclasses import dataclass
@@ -41,7 +45,7 @@ PAD_VALUE: Final = 127
 
 SAME_PERSON_IOU: Final = 0.55
 PART_OF_PERSON: Final = 0.85
-"""A weaker box that lies within a stronger one by this share of its area is a part of the same person."""
+"""A weaker box that lies within a stronger one by this share of its area is part of that person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,7 @@ def _share_inside(
 
 def merge(boxes_px: Float32[np.ndarray, "boxes 4"], scores: Float32[np.ndarray, "boxes"]) -> People:
     """Keep one box a person: the best takes in those that overlap it, averaged by score."""
-    kept: list[Float32[np.ndarray, "4"]] = []
+    kept: list[np.ndarray] = []
     kept_scores: list[float] = []
     left = np.argsort(-scores, kind="stable")
     while len(left):

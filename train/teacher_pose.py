@@ -1,18 +1,23 @@
 """What MediaPipe's pose networks (Apache-2.0) see of one person in a real picture.
 
-In: a BGR picture and a box around a person.  Out: 33 landmarks in picture pixels with visibility and presence, a
-foreground mask, and how far the opinions on the picture and on its mirror image lie apart.
+In: a BGR picture and a box around a person.  Out: 33 landmarks in picture pixels with their
+visibility, a foreground mask, and how far the opinions on the picture and on its mirror image lie
+apart.
 
-The landmark network wants its person upright in a square, centred on the hips: the *region*.  Three looks lead to it:
+The landmark network wants its person upright in a square, centred on the hips: the *region*.
+Three looks lead to it:
 
-1. the pose detector on the box (224×224, RGB, `pixel / 127.5 - 1`, letterboxed with 0) gives the middle of the
-   hips and a point as far from it as the body reaches; where it sees nobody, the box itself is the first region;
-2. a small landmark network (256×256, RGB, `pixel / 255`) on that region gives two auxiliary landmarks of the same
-   meaning (numbers 33 and 34), which give the next region, as MediaPipe does from frame to frame;
-3. the large landmark network looks at that region and at its mirror image.
+1. the pose detector on the box (224×224, RGB, `pixel / 127.5 - 1`, letterboxed with 0) gives the
+   middle of the hips and a point as far from it as the body reaches; where it sees nobody, the
+   box itself is the first region;
+2. a small landmark network (256×256, RGB, `pixel / 255`) on that region gives two auxiliary
+   landmarks of the same meaning (numbers 33 and 34), which give the next region, as MediaPipe
+   does from frame to frame;
+3. the large landmark network looks at that region, and the small one at its mirror image: two
+   opinions that share few faults, at two thirds of the price of asking the large one twice.
 
-The region is a square of side 1.25 · 2 · |reach - hips|, turned so that reach lies straight above hips.  The
-networks' own 3D output is not read: it is far from true and must never become a label.
+The region is a square of side 1.25 · 2 · |reach - hips|, turned so that reach lies straight above
+hips.  The networks' own 3D output is not read: it is far from true and must never become a label.
 """
 
 from dataclasses import dataclass
@@ -22,16 +27,18 @@ from typing import Final
 import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
 DETECTOR_PX: Final = 224
 LANDMARK_PX: Final = 256
 LANDMARKS: Final = 33
 HIPS, REACH = 33, 34
 CORNER_TO_CENTRE: Final = 0.5
-"""The network counts pixels from the corner of the first one: on 100 pictures, x on a picture plus x on its mirror
-image was 256.1 ± 0.2, where pixel centres at integers would give 255."""
+"""The network counts pixels from the corner of the first one: on 100 pictures, x on a picture plus
+x on its mirror image was 256.1 ± 0.2, where pixel centres at integers would give 255."""
 REGION_SCALE: Final = 1.25
+FINAL_WEIGHT: Final = 2 / 3
+"""Of the large network's opinion, when it is averaged with the small one's."""
 LEAST_DETECTION: Final = 0.4
 LEAST_FIT: Final = 0.1
 SHOULDERS_DOWN: Final = 0.2
@@ -39,9 +46,8 @@ SHOULDERS_DOWN: Final = 0.2
 BOX_MARGIN: Final = 1.3
 """How much more than the person's box the pose detector is shown."""
 
-MIRROR: Final = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9) + tuple(
-    index + 1 if index % 2 else index - 1 for index in range(11, LANDMARKS)
-)
+_MIRROR_BODY: Final = tuple(i + 1 if i % 2 else i - 1 for i in range(11, LANDMARKS))
+MIRROR: Final = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *_MIRROR_BODY)
 """Left for right among the 33 landmarks."""
 
 
@@ -90,8 +96,6 @@ class Sighting:
     landmarks_px: Float32[np.ndarray, "33 2"]
     visibility: Float32[np.ndarray, "33"]
     """Probability that the landmark is inside the picture and not hidden."""
-    presence: Float32[np.ndarray, "33"]
-    """Probability that the landmark is inside the picture."""
     apart_px: Float32[np.ndarray, "33"]
     """Distance between the two opinions (picture and mirror image)."""
     person: float
@@ -118,7 +122,6 @@ class _Look:
 
     points: Float32[np.ndarray, "39 2"]
     visibility: Float32[np.ndarray, "39"]
-    presence: Float32[np.ndarray, "39"]
     person: float
     mask: Float32[np.ndarray, "256 256"]
 
@@ -155,7 +158,6 @@ class LandmarkNetwork:
         return _Look(
             points=table[:, :2] - CORNER_TO_CENTRE,
             visibility=_sigmoid(table[:, 3]),
-            presence=_sigmoid(table[:, 4]),
             person=float(outputs["Identity_1"][0]),
             mask=_sigmoid(outputs["Identity_2"][:, :, 0]),
         )
@@ -239,25 +241,30 @@ class PoseTeacher:
         region = region_between(placed[0], placed[1])
         square = region.cut(image, LANDMARK_PX)
         plain = self._final.look(square)
-        mirrored = self._final.look(cv2.flip(square, 1))
+        mirrored = self._first.look(cv2.flip(square, 1))
         return _agree(plain, mirrored, region)
 
 
 def _agree(plain: _Look, mirrored: _Look, region: Region) -> Sighting:
     names = list(MIRROR)
     turned = mirrored.points[names] * np.array([-1, 1]) + np.array([LANDMARK_PX - 1, 0])
-    points = (plain.points[:LANDMARKS] + turned) / 2
+    points = _weighted(plain.points[:LANDMARKS], turned)
     apart = np.linalg.norm(plain.points[:LANDMARKS] - turned, axis=1)
     to_image = region.image_from_region(LANDMARK_PX)
     return Sighting(
         landmarks_px=(points @ to_image[:, :2].T + to_image[:, 2]).astype(np.float32),
-        visibility=(plain.visibility[:LANDMARKS] + mirrored.visibility[names]) / 2,
-        presence=(plain.presence[:LANDMARKS] + mirrored.presence[names]) / 2,
+        visibility=_weighted(plain.visibility[:LANDMARKS], mirrored.visibility[names]),
         apart_px=(apart * region.side_px / LANDMARK_PX).astype(np.float32),
-        person=(plain.person + mirrored.person) / 2,
+        person=min(plain.person, mirrored.person),
         region=region,
-        mask=(plain.mask + mirrored.mask[:, ::-1]) / 2,
+        mask=_weighted(plain.mask, mirrored.mask[:, ::-1]),
     )
+
+
+def _weighted(
+    final: Float[np.ndarray, "..."], first: Float[np.ndarray, "..."]
+) -> Float32[np.ndarray, "..."]:
+    return (FINAL_WEIGHT * final + (1 - FINAL_WEIGHT) * first).astype(np.float32)
 
 
 def _region_of_box(box_px: Float32[np.ndarray, "4"]) -> Region:
@@ -269,7 +276,7 @@ def _region_of_box(box_px: Float32[np.ndarray, "4"]) -> Region:
 def _closeness(
     shoulders_px: Float64[np.ndarray, "n 2"], box_px: Float32[np.ndarray, "4"]
 ) -> Float64[np.ndarray, "n"]:
-    """Return 1 where the shoulders are those of the box's person, falling to 0 at its neighbours'."""
+    """Return 1 where the shoulders fit the person in the box, falling to 0 at neighbours'."""
     size = (box_px[2:] - box_px[:2]).astype(np.float64)
     expected = box_px[:2] + size * [0.5, SHOULDERS_DOWN]
     off = (shoulders_px - expected) / size

