@@ -149,7 +149,7 @@ Message = Person | FrameMessage | Meta | Info | StatsMessage
 
 def rounded(value: float, digits: int) -> float:
     """Round; never a negative zero, which some consumers show as `-0`."""
-    return round(float(value), digits) + 0.0
+    return round(value, digits) + 0.0
 
 
 def _coordinate(value: float, digits: int) -> Coordinate:
@@ -158,7 +158,7 @@ def _coordinate(value: float, digits: int) -> Coordinate:
 
 def person(pose: Pose3D) -> Person:
     """Put one tracked person on the wire."""
-    box = tuple(rounded(edge, 1) for edge in pose.box_px)
+    box = tuple(rounded(edge, 1) for edge in pose.box_px.tolist())
     assert len(box) == 4  # noqa: PLR2004
     return Person(
         id=pose.track,
@@ -195,10 +195,10 @@ def lens(intrinsics: Intrinsics) -> Lens:
     """Put a camera on the wire."""
     matrix = intrinsics.matrix
     return Lens(
-        fx=rounded(matrix[0, 0], 2),
-        fy=rounded(matrix[1, 1], 2),
-        cx=rounded(matrix[0, 2], 2),
-        cy=rounded(matrix[1, 2], 2),
+        fx=rounded(float(matrix[0, 0]), 2),
+        fy=rounded(float(matrix[1, 1]), 2),
+        cx=rounded(float(matrix[0, 2]), 2),
+        cy=rounded(float(matrix[1, 2]), 2),
         assumed=intrinsics.assumed,
     )
 

@@ -127,7 +127,7 @@ function showPersons(camera) {
     const guessed = person.predicted?.length ?? 0;
     item.style.setProperty("--person", colourOf(person.id));
     say(item.querySelector(".name b"), `#${person.id}`);
-    say(item.querySelector(".name span"), person.stale ? "not seen now" : guessed ? `${guessed} joints guessed` : `score ${person.score.toFixed(2)}`);
+    say(item.querySelector(".name span"), person.stale ? "not seen now" : guessed ? `${guessed} guessed` : `score ${person.score.toFixed(2)}`);
     say(item.querySelector(".distance b"), metres === null ? "–" : metres.toFixed(2));
     item.querySelector("meter").value = person.score;
     item.querySelector("meter").setAttribute("aria-label", `score ${person.score.toFixed(2)}`);

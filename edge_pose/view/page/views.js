@@ -31,6 +31,7 @@ function begin(canvas) {
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);
   pen.lineCap = pen.lineJoin = "round";
+  pen.lineWidth = 1;
   return { pen, width, height };
 }
 
@@ -47,20 +48,25 @@ function dot(pen, at, radius) {
   pen.fill();
 }
 
-function chip(pen, text, at, colour, limits) {
-  pen.font = `650 16px ${FONT}`;
-  const wide = pen.measureText(text).width + 16;
-  const left = Math.min(Math.max(at[0] - wide / 2, 4), limits.width - wide - 4);
-  const top = Math.min(Math.max(at[1] - 25, 32), limits.height - 29);
-  pen.globalAlpha *= 0.94;
+// Writes on a coloured ground; moves up rather than over what is written already.
+function chip(pen, text, at, colour, { width, height, taken }) {
+  const small = width < 420;
+  const tall = small ? 20 : 25;
+  pen.font = `650 ${small ? 13 : 16}px ${FONT}`;
+  const wide = pen.measureText(text).width + 14;
+  const left = Math.min(Math.max(at[0] - wide / 2, 4), width - wide - 4);
+  let top = Math.min(Math.max(at[1] - tall, 34), height - tall - 4);
+  const hit = (box) => left < box.left + box.wide + 2 && box.left < left + wide + 2 && Math.abs(top - box.top) < tall + 2;
+  for (let box = taken.find(hit); box && top > 34; box = taken.find(hit)) top = box.top - tall - 2;
+  taken.push({ left, top, wide });
   pen.fillStyle = colour;
   pen.beginPath();
-  pen.roundRect(left, top, wide, 25, 7);
+  pen.roundRect(left, top, wide, tall, 7);
   pen.fill();
   pen.fillStyle = isLight() ? "#ffffff" : "#0b0f14";
   pen.textAlign = "left";
   pen.textBaseline = "middle";
-  pen.fillText(text, left + 8, top + 13.5);
+  pen.fillText(text, left + 7, top + tall / 2 + 1);
 }
 
 function label(person, joints) {
@@ -80,10 +86,28 @@ function bones(person, meta) {
   }));
 }
 
+// A hint of a trunk and a head, so that the eye sees somebody and not only lines.
+function drawFlesh(pen, person, joints, points, colour, strength) {
+  pen.fillStyle = colour;
+  pen.globalAlpha = strength * 0.16;
+  const trunk = ["left_shoulder", "right_shoulder", "right_hip", "left_hip"].map((name) => points[joints[name]]);
+  if (trunk.every(Boolean)) {
+    pen.beginPath();
+    for (const corner of trunk) pen.lineTo(corner[0], corner[1]);
+    pen.fill();
+  }
+  const neck = points[joints.neck], top = points[joints.head_top];
+  if (neck && top) {
+    const middle = [neck[0] + 0.58 * (top[0] - neck[0]), neck[1] + 0.58 * (top[1] - neck[1])];
+    dot(pen, middle, 0.42 * Math.hypot(top[0] - neck[0], top[1] - neck[1]));
+  }
+}
+
 function drawSkeleton(pen, person, meta, points, thickness) {
   const colour = colourOf(person.id);
   const strength = person.stale ? 0.45 : 1;
   const predicted = new Set(person.predicted ?? []);
+  drawFlesh(pen, person, jointsOf(meta), points, colour, strength);
   for (const bone of bones(person, meta)) {
     const a = points[bone.from], b = points[bone.to];
     if (!a || !b) continue;
@@ -136,16 +160,16 @@ export function drawPicture(canvas, { meta, size, persons, live }) {
   const joints = jointsOf(meta);
   for (const person of farFirst(persons, joints)) {
     const tall = (person.box[3] - person.box[1]) * scale;
-    drawSkeleton(pen, person, meta, person.kp_px.map(place), Math.min(Math.max(tall / 55, 2), 9));
+    drawSkeleton(pen, person, meta, person.kp_px.map(place), Math.min(Math.max(tall / 48, 2), 10));
   }
+  const limits = { width, height, taken: [] };
   for (const person of farFirst(persons, joints)) {
     const [x0, y0, x1] = person.box;
     pen.globalAlpha = person.stale ? 0.5 : 1;
-    const head = place([(x0 + x1) / 2, y0]);
-    chip(pen, label(person, joints), [head[0], head[1] - 8], colourOf(person.id), { width, height });
+    const [x, y] = place([(x0 + x1) / 2, y0]);
+    chip(pen, label(person, joints), [x, y - 10], colourOf(person.id), limits);
   }
   pen.restore();
-  pen.globalAlpha = 1;
 }
 
 const farFirst = (persons, joints) =>
@@ -201,19 +225,28 @@ export class Orbit {
 
   scale(factor) { this.zoom = Math.min(Math.max(this.zoom * factor, 0.4), 5); }
 
+  // Gives the map from the room to the canvas that fills it with the stage.
   lens(stage, width, height) {
-    const middle = [0, stage.floor - 0.75, stage.far * 0.56];
-    const reach = Math.max(stage.far * 0.5, stage.side) + 0.5;
-    const away = (reach * 2.9) / this.zoom;
-    const focal = Math.min(width * 0.62, height) * 1.32;
+    const middle = [0, stage.floor - 0.8, stage.far * 0.5];
+    const away = 2.6 * Math.max(stage.far * 0.5, stage.side) + 1;
     const [cy, sy] = [Math.cos(this.yaw), Math.sin(this.yaw)];
     const [cp, sp] = [Math.cos(this.pitch), Math.sin(this.pitch)];
-    return ([px, py, pz]) => {
+    const project = ([px, py, pz]) => {
       if (px === null) return null;
       const x0 = px - middle[0], y0 = py - middle[1], z0 = pz - middle[2];
-      const x = x0 * cy + z0 * sy, z1 = -x0 * sy + z0 * cy;
-      const y = y0 * cp - z1 * sp, z = z1 * cp + y0 * sp + away;
-      return z < 0.1 ? null : [width / 2 + (focal * x) / z, height * 0.53 + (focal * y) / z, focal / z];
+      const z1 = -x0 * sy + z0 * cy;
+      const z = z1 * cp + y0 * sp + away;
+      return z < 0.1 ? null : [(x0 * cy + z0 * sy) / z, (y0 * cp - z1 * sp) / z, 1 / z];
+    };
+    const corners = [-stage.side, stage.side].flatMap((x) =>
+      [stage.floor, stage.floor - 1.9].flatMap((y) => [Math.min(1, stage.far / 3), stage.far].map((z) => project([x, y, z]))));
+    const [xs, ys] = [0, 1].map((axis) => corners.filter(Boolean).map((corner) => corner[axis]));
+    const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    const scale = this.zoom * Math.min((width - 24) / (x1 - x0), (height - 48) / (y1 - y0));
+    const [left, top] = [width / 2 - (scale * (x0 + x1)) / 2, (height + 30) / 2 - (scale * (y0 + y1)) / 2];
+    return (point) => {
+      const seen = project(point);
+      return seen && [left + scale * seen[0], top + scale * seen[1], scale * seen[2]];
     };
   }
 }
@@ -271,15 +304,17 @@ export function drawSpace(canvas, { meta, persons, stage, orbit, live }) {
     }
   }
   pen.globalAlpha = 1;
+  const limits = { width, height, taken: [] };
   const views = seen.map((person) => ({ person, points: person.kp.map(see) }));
   views.sort((a, b) => (a.points[joints.pelvis]?.[2] ?? 0) - (b.points[joints.pelvis]?.[2] ?? 0));
   for (const { person, points } of views) {
     const pelvis = points[joints.pelvis];
     if (!pelvis) continue;
     drawSkeleton(pen, person, meta, points, Math.min(Math.max(pelvis[2] * 0.045, 2), 9));
-    const head = points[joints.head_top] ?? pelvis;
-    chip(pen, `#${person.id}`, [head[0], head[1] - 5], colourOf(person.id), { width, height });
-    pen.globalAlpha = 1;
+  }
+  for (const { person, points } of views) {
+    const head = points[joints.head_top] ?? points[joints.pelvis];
+    if (head) chip(pen, `#${person.id}`, [head[0], head[1] - 9], colourOf(person.id), limits);
   }
   pen.filter = "none";
 }
