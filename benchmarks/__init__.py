@@ -1,0 +1,1 @@
+"""Measurements that end in a table: ours against rivals, and what the appliance costs."""

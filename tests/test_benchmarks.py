@@ -1,0 +1,121 @@
+"""The readers behind the benchmarks, on lines and clips made for the purpose."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks import appliance, desk, ours, rivals
+from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
+from edge_pose.errors import SourceError
+from edge_pose.skeleton import INDEX, NUM_JOINTS
+from train.desk import UPPER_BODY
+from train.metrics import mean_error
+
+
+def person(number: int, score: float, *, stale: bool = False) -> dict[str, object]:
+    """Write a person as `edge-pose run --output jsonl` does."""
+    written: dict[str, object] = {
+        "id": number,
+        "score": score,
+        "box": [0.0, 0.0, 10.0, 20.0],
+        "kp": [[0.1 * number, 0.2, 2.0, 0.9]] * (NUM_JOINTS - 1) + [[None, None, None, 0.0]],
+        "kp_px": [[5.0 * number, 6.0]] * (NUM_JOINTS - 1) + [[None, None]],
+    }
+    return {**written, "stale": True} if stale else written
+
+
+SAMPLE: list[dict[str, Any]] = [
+    {"meta": {"skeleton": "edge-body-25", "joints": ["nose"]}},
+    {"seq": 0, "ts": 1_790_000_000_000, "persons": [person(1, 0.6), person(2, 0.9)]},
+    {"seq": 1, "ts": 1_790_000_000_033, "persons": []},
+    {"seq": 3, "ts": 1_790_000_000_099, "persons": [person(2, 0.9, stale=True)]},
+]
+
+
+def printing(lines: list[dict[str, Any]], *, code: int = 0) -> list[str]:
+    """Build a command that prints these lines and ends with this code."""
+    words = "\\n".join(json.dumps(line) for line in lines)
+    script = f"import sys; print({words!r}.replace(chr(92)+'n', chr(10))); sys.exit({code})"
+    return [sys.executable, "-c", script]
+
+
+def test_the_most_certain_person_of_our_lines_is_read() -> None:
+    lines, cost = run_and_time(printing(SAMPLE))
+    poses = gather(lines, ours.read_line, 5)
+    assert list(poses.found) == [True, False, False, False, False]
+    np.testing.assert_allclose(poses.joints_px[0, 0], [10, 6])
+    np.testing.assert_allclose(poses.joints_m[0, 0], [0.2, 0.2, 2])
+    assert np.isnan(poses.joints_m[0, -1]).all()
+    assert np.isnan(poses.joints_px[1]).all()
+    assert cost.frames == 3
+    assert cost.peak_memory_mib > 1
+
+
+def test_an_estimator_that_fails_is_not_measured() -> None:
+    with pytest.raises(EstimatorFailed, match="code 78 after 3 frames"):
+        run_and_time(printing(SAMPLE, code=78))
+
+
+def test_people_are_counted_where_pixels_showed_them() -> None:
+    assert appliance.people_in(SAMPLE[1:]) == (1 / 3, 2)
+
+
+def test_landmarks_of_mediapipe_find_their_joints() -> None:
+    landmarks = [[float(number), 2.0 * number, 0.0, 0.01 * number] for number in range(33)]
+    world = [[0.1 * number, 0.0, -0.1 * number, 0.5] for number in range(33)]
+    read = rivals.read_line({"seq": 0, "landmarks": landmarks, "world": world})
+    assert read is not None
+    np.testing.assert_allclose(read.joints_px[INDEX["left_wrist"]], [14.5, 29.5])
+    np.testing.assert_allclose(read.joints_m[INDEX["right_toe"]], [3.2, 0, -3.2])
+    np.testing.assert_allclose(read.joints_m[INDEX["pelvis"]], [2.35, 0, -2.35])
+    assert np.isnan(read.joints_px[INDEX["neck"]]).all()
+    assert read.scores[INDEX["neck"]] == 0
+    assert rivals.read_line({"seq": 1, "landmarks": None, "world": None}) is None
+
+
+def test_a_folder_without_clips_says_which_kinds_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"\.mp4"):
+        rivals.clips_below(tmp_path)
+    clip = tmp_path / "below" / "walk.mkv"
+    clip.parent.mkdir()
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"FFV1"), 5, (32, 32))
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    writer.release()
+    assert rivals.clips_below(tmp_path) == [clip]
+
+
+def test_errors_on_the_desk_are_zero_for_the_truth_and_missed_where_nobody_is_found() -> None:
+    random = np.random.default_rng(0)
+    truth = desk.Truth(
+        joints_m=random.normal(0, 0.3, (4, NUM_JOINTS, 3)),
+        joints_px=random.uniform(0, 500, (4, NUM_JOINTS, 2)),
+        counted=np.isin(np.arange(NUM_JOINTS), UPPER_BODY)[None].repeat(4, axis=0),
+        seconds=np.array([0, 0, 1, 1]),
+    )
+    lines = [
+        {
+            "seq": seq,
+            "persons": [
+                {
+                    "score": 0.9,
+                    "kp": np.c_[truth.joints_m[seq] + 1.0, np.ones(NUM_JOINTS)].tolist(),
+                    "kp_px": truth.joints_px[seq].tolist(),
+                }
+            ],
+        }
+        for seq in range(3)
+    ]
+    measured = desk.measure([gather(lines, ours.read_line, 4)], truth)
+    assert list(measured.found) == [True, True, True, False]
+    assert mean_error(measured.rooted_mm) == pytest.approx(0, abs=1e-9)
+    assert mean_error(measured.picture_px) == pytest.approx(0, abs=1e-9)
+    assert desk.share_within(measured.rooted_mm, measured, truth.counted, 150.0) == 75
+    tables = desk.error_tables({"ours": measured, "full": measured}, truth)
+    assert "| ours | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] |" in tables
+    assert "left_wrist" in tables
+    assert "left_knee" not in tables
