@@ -63,11 +63,11 @@ LEAST_LIMBS: Final = 2
 """A face and two shoulders are enough, as in a portrait."""
 SMALLEST_PX: Final = 64
 AGREEMENT_FRACTION: Final = 0.03
-"""Of the region's side, about 1.25 body heights: opinions so far apart cost 40 % of confidence."""
+"""Of the region's side, about 1.25 body heights: so far apart costs 40 % of confidence."""
 MOST_APART_FRACTION: Final = 0.035
 LEAST_BOX_OVERLAP: Final = 0.3
 MASK_MARGIN: Final = 0.3
-"""Of the larger side of the sure joints' box: so far around it the mask is taken for this person."""
+"""Of the region's side, about 1.25 body heights: so far apart, 40 % of confidence is gone."""
 MASK_REACH: Final = 4
 """Within the box of the people teacher, so many times farther: a portrait shows few joints."""
 HEAD_MARGIN: Final = 0.5

@@ -1,0 +1,137 @@
+"""Readers of real pictures: keys and groups that last, boxes in pixels, faults named."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_pose.errors import SourceError
+from train.sources import (
+    Source,
+    own_pictures,
+    own_video,
+    sign_language,
+    sitting_posture,
+    workers,
+)
+
+
+def write_picture(path: Path, width: int = 40, height: int = 20, grey: int = 90) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full((height, width, 3), grey, np.uint8))
+
+
+def write_clip(path: Path, frames: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), number * 10, np.uint8))
+    writer.release()
+
+
+@pytest.fixture
+def workers_set(tmp_path: Path) -> Path:
+    write_picture(tmp_path / "train" / "000001_aa.png")
+    write_picture(tmp_path / "train" / "000019_bb.png")
+    write_picture(tmp_path / "valid" / "000020_cc.png")
+    (tmp_path / "boxes.tsv").write_text(
+        "# split\timage\tclass cx cy w h\n"
+        "train\t000001_aa.png\t1 0.5 0.5 0.25 0.5\n"
+        "train\t000001_aa.png\t2 0.25 0.5 0.5 1.0\n"
+    )
+    return tmp_path
+
+
+def test_a_box_in_fractions_becomes_pixels_with_centres_at_integers(workers_set: Path) -> None:
+    first = next(workers(workers_set).pictures())
+    helmet, person = first.boxes
+    assert (helmet.kind, person.kind) == ("helmet", "person")
+    # the left half of 40 x 20 pixels: from the left edge of pixel 0 to the right edge of pixel 19
+    np.testing.assert_allclose(person.box_px, [-0.5, -0.5, 19.5, 19.5])
+    np.testing.assert_allclose(helmet.box_px, [14.5, 4.5, 24.5, 14.5])
+
+
+def test_photos_that_follow_each_other_share_a_group(workers_set: Path) -> None:
+    groups = [picture.group for picture in workers(workers_set).pictures()]
+    assert groups[0] == groups[1] != groups[2]
+
+
+def test_pictures_whose_keys_are_done_are_not_read_again(workers_set: Path) -> None:
+    source = workers(workers_set)
+    keys = [picture.key for picture in source.pictures()]
+    assert keys == [
+        "workers/train/000001_aa.png",
+        "workers/train/000019_bb.png",
+        "workers/valid/000020_cc.png",
+    ]
+    rest = [picture.key for picture in source.pictures(skip=frozenset(keys[:2]))]
+    assert rest == keys[2:]
+
+
+def test_a_broken_line_of_boxes_is_named_with_its_number(workers_set: Path) -> None:
+    with (workers_set / "boxes.tsv").open("a") as table:
+        table.write("train 000001_aa.png 1\n")
+    with pytest.raises(SourceError, match=r"boxes\.tsv:4 is 'train 000001_aa\.png 1'"):
+        workers(workers_set)
+
+
+def test_one_day_at_the_desk_is_one_group(tmp_path: Path) -> None:
+    for name in ("good_20241012_1.png", "bad_posture_20241012_2.png", "image_20241013_1.png"):
+        write_picture(tmp_path / name)
+    groups = {picture.key: picture.group for picture in sitting_posture(tmp_path).pictures()}
+    assert sorted(set(groups.values())) == ["sitting-posture/20241012", "sitting-posture/20241013"]
+
+
+def test_every_third_frame_of_a_clip_is_the_right_frame(tmp_path: Path) -> None:
+    write_clip(tmp_path / "wave.mkv", frames=10)
+    source = sign_language(tmp_path, every=3)
+    pictures = list(source.pictures())
+    assert [picture.key for picture in pictures] == [
+        f"sign-language/wave#{number:06d}" for number in (0, 3, 6, 9)
+    ]
+    brightness = [float(picture.image.mean()) for picture in pictures]
+    np.testing.assert_allclose(brightness, [0, 30, 60, 90], atol=3)
+    assert {picture.group for picture in pictures} == {"sign-language/wave"}
+    assert len(source) == len(pictures)
+
+
+def test_skipping_a_frame_does_not_renumber_the_others(tmp_path: Path) -> None:
+    write_clip(tmp_path / "wave.mkv", frames=4)
+    skip = frozenset({"own/wave#000001"})
+    source = own_video(tmp_path / "wave.mkv", name="own", licence="mine")
+    brightness = [float(picture.image.mean()) for picture in source.pictures(skip)]
+    np.testing.assert_allclose(brightness, [0, 20, 30], atol=3)
+
+
+def test_subfolders_of_own_pictures_are_groups(tmp_path: Path) -> None:
+    write_picture(tmp_path / "hall" / "one.png")
+    write_picture(tmp_path / "yard" / "one.png")
+    source = own_pictures(tmp_path, name="plant", licence="ours")
+    assert isinstance(source, Source)
+    found = [(picture.key, picture.group, picture.licence) for picture in source.pictures()]
+    assert found == [
+        ("plant/hall/one.png", "plant/hall", "ours"),
+        ("plant/yard/one.png", "plant/yard", "ours"),
+    ]
+
+
+def test_a_file_that_is_no_picture_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_text("not a picture")
+    source = own_pictures(tmp_path, name="own", licence="mine")
+    with pytest.raises(SourceError, match=r"broken\.jpg cannot be read as a picture"):
+        list(source.pictures())
+
+
+def test_a_file_that_is_no_video_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_text("not a video")
+    source = own_video(tmp_path / "broken.mp4", name="own", licence="mine")
+    with pytest.raises(SourceError, match=r"broken\.mp4 cannot be read as a video"):
+        list(source.pictures())
+
+
+def test_an_empty_folder_and_a_missing_one_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no pictures"):
+        own_pictures(tmp_path, name="own", licence="mine")
+    with pytest.raises(SourceError, match="is not a folder"):
+        sitting_posture(tmp_path / "missing")
