@@ -22,7 +22,7 @@ ROOMS = ("edge_pose", "train", "export", "benchmarks")
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".css", ".js", ".service", ".sh", ""}
 MACHINE_PATHS = re.compile(r"(?<![\w.$~}/-])/(?:work|root|home/\w+|mnt/\w+|Users/\w+)/[\w.]")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
-PATH_IN_MAP = re.compile(r"`((?:[\w.-]+/)[\w./-]*|[\w.-]+\.\w+)`")
+PATH_IN_MAP = re.compile(r"`([\w.-]+/[\w./-]*)`")
 
 
 def tracked() -> list[Path]:
@@ -60,7 +60,8 @@ def third_parties(room: str) -> set[str]:
         if path.suffix == ".py" and path.is_relative_to(ROOT / room) and path not in ELSEWHERE:
             found |= set(top_level_imports(ast.parse(path.read_text())))
     distributions = packages_distributions()
-    foreign = found - sys.stdlib_module_names - {*ROOMS, "tomli"}
+    fixtures = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    foreign = found - sys.stdlib_module_names - fixtures - {*ROOMS, "tomli"}
     return {distributions.get(name, [name])[0] for name in foreign}
 
 
