@@ -33,11 +33,6 @@ def meta() -> message.Meta:
     return message.meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake")
 
 
-def stats(**changes: float | None) -> Stats:
-    base = Stats(fps=25.0, infer_ms=20.0, total_ms=30.0, skipped=0, reconnects=0)
-    return replace(base, **changes)
-
-
 def examples() -> dict[str, message.Message]:
     _, poses, now = seen()
     info = message.Info(version="0.1.0", machine="x", model=MODEL, engine="a fake", started=1)
@@ -133,9 +128,9 @@ def test_one_flat_person_is_numbers_by_name_and_the_distance_of_the_pelvis() -> 
 
 def test_of_too_many_people_the_nearest_are_sent_in_the_order_of_their_numbers() -> None:
     _, (pose, *_), _ = seen()
-    ahead = np.float32([0, 0, 1])
+    ahead = np.array([0, 0, 1], np.float32)
     crowd = [
-        replace(pose, track=100 - depth, joints_m=pose.joints_m + depth * ahead)
+        replace(pose, track=100 - depth, joints_m=pose.joints_m + np.float32(depth) * ahead)
         for depth in range(message.MAX_PERSONS + 5)
     ]
     sent = [person.id for person in frame_of(crowd).persons]
@@ -167,7 +162,8 @@ def test_latency_of_a_file_played_as_fast_as_it_goes_has_no_total() -> None:
 
 
 def test_percentiles_are_those_of_the_window_by_nearest_rank() -> None:
-    window = [stats(infer_ms=float(value), total_ms=None) for value in range(100, 0, -1)]
+    _, _, now = seen()
+    window = [replace(now, infer_ms=float(ms), total_ms=None) for ms in range(100, 0, -1)]
     told = message.stats_message(window, ts=0, seq=0, persons=0, unsent=3)
     assert (told.infer_ms_p50, told.infer_ms_p95) == (50.0, 95.0)
     assert told.total_ms_p50 is None
