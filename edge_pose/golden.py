@@ -40,18 +40,18 @@ def check_golden(
     detector = _outputs(bundle, golden, "detector", detector_engine, networks.detector)
     believed = np.maximum(golden["detector.scores"], detector["scores"]) >= _BELIEVED_SCORE
     found = Deviation(
-        px=max(
-            _largest(pose["joints_px"], golden["pose.joints_px"]),
-            _largest(detector["boxes_px"][believed], golden["detector.boxes_px"][believed]),
+        px=_largest(
+            pose["joints_px"] - golden["pose.joints_px"],
+            (detector["boxes_px"] - golden["detector.boxes_px"])[believed],
         ),
-        mm=_MM_PER_M * _largest(pose["joints_m"], golden["pose.joints_m"]),
-        probability=max(
-            _largest(pose["scores"], golden["pose.scores"]),
-            _largest(pose["presence"], golden["pose.presence"]),
-            _largest(detector["scores"], golden["detector.scores"]),
+        mm=_MM_PER_M * _largest(pose["joints_m"] - golden["pose.joints_m"]),
+        probability=_largest(
+            pose["scores"] - golden["pose.scores"],
+            pose["presence"] - golden["pose.presence"],
+            detector["scores"] - golden["detector.scores"],
         ),
     )
-    _judge(bundle, found, precision, f"{pose_engine.description}")
+    _judge(bundle, found, precision, pose_engine.description)
     return found
 
 
@@ -94,5 +94,6 @@ def _judge(bundle: Bundle, found: Deviation, precision: str, where: str) -> None
         )
 
 
-def _largest(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.max(np.abs(found - expected))) if found.size else 0.0
+def _largest(*differences: np.ndarray) -> float:
+    """NaN when any is NaN, which Python's own max would lose."""
+    return float(np.max([np.abs(values).max(initial=0.0) for values in differences]))

@@ -85,12 +85,19 @@ class PoseEstimator:
         """The camera of the last frame; None before the first."""
         return self._intrinsics
 
+    @property
+    def people_held(self) -> int:
+        """How many people this object keeps anything about."""
+        return max(len(self._people), self._tracker.memory_size)
+
     def process(self, frame: Frame) -> list[Pose3D]:
         """Find everybody in a frame, by number; whoever just went out of sight is stale."""
         self._times_ms = dict.fromkeys(STAGES, 0.0)
         with self._timed("total"):
             intrinsics = self._fit_to(frame)
-            detections = self._detect(frame) if self._tracker.detection_due else None
+            detections = (
+                self._detect(frame) if self._tracker.detection_due(frame.captured_ns) else None
+            )
             size = (intrinsics.width_px, intrinsics.height_px)
             with self._timed("track"):
                 proposals = self._tracker.propose(frame.captured_ns, detections, frame_size_px=size)

@@ -137,11 +137,14 @@ class Tracker:
         self._frames_undetected = 0
         self._at_ns = 0
 
-    @property
-    def detection_due(self) -> bool:
-        """Whether the next frame needs the detector: on schedule, or when anybody is missing."""
+    def detection_due(self, at_ns: int) -> bool:
+        """Whether this frame needs the detector: on schedule, or when anybody is missing.
+
+        Time that runs backwards means that the source started again: then everybody is.
+        """
         return (
-            not self._tracks
+            at_ns < self._at_ns
+            or not self._tracks
             or any(not track.visible for track in self._tracks)
             or self._frames_undetected + 1 >= self._settings.detect_every
         )
@@ -187,7 +190,7 @@ class Tracker:
         `detections` is None on frames without the detector; `frame_size_px` is width, height.
         """
         if at_ns < self._at_ns:
-            self._forget_all()
+            self._tracks, self._memories = [], []
         self._at_ns = at_ns
         self._frames_undetected = 0 if detections is not None else self._frames_undetected + 1
         expected = _boxes([track.box_at(at_ns) for track in self._tracks])
@@ -247,24 +250,21 @@ class Tracker:
             if pose.presence >= settings.presence_min
             and np.count_nonzero(pose.scores >= settings.joint_score_min) >= FEWEST_JOINTS
         ]
+        if not looks:
+            return []
         looks.sort(key=lambda look: -quality(look[0]))
-        sightings: list[_Sighting] = []
-        for pose, proposal in looks:
-            for sighting in sightings:
-                known = sighting.pose
-                alike = pose_likeness(
-                    known.joints_px[None],
-                    pose.joints_px[None],
-                    known.scores[None],
-                    pose.scores[None],
-                    tolerance=np.array([_DOUBLE_TOLERANCE]),
-                )
-                if alike[0, 0] > _SAME_PERSON:
-                    sighting.proposals.append(proposal)
-                    break
+        joints_px = np.stack([pose.joints_px for pose, _ in looks])
+        scores = np.stack([pose.scores for pose, _ in looks])
+        tolerance = np.full(len(looks), _DOUBLE_TOLERANCE)
+        alike = pose_likeness(joints_px, joints_px, scores, scores, tolerance=tolerance)
+        sightings: dict[int, _Sighting] = {}
+        for index, (pose, proposal) in enumerate(looks):
+            first = next((known for known in sightings if alike[known, index] > _SAME_PERSON), None)
+            if first is None:
+                sightings[index] = _Sighting(pose=pose, proposals=[proposal])
             else:
-                sightings.append(_Sighting(pose=pose, proposals=[proposal]))
-        return sightings
+                sightings[first].proposals.append(proposal)
+        return list(sightings.values())
 
     def _likeness(
         self, sightings: Sequence[_Sighting], at_ns: int
@@ -414,11 +414,6 @@ class Tracker:
         number = self._next_number
         self._next_number += 1
         return number
-
-    def _forget_all(self) -> None:
-        """Time ran backwards, so the source started again."""
-        self._tracks = []
-        self._memories = []
 
 
 def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "boxes 4"]:

@@ -71,9 +71,9 @@ class PackOrder:
     card: str
     metrics: Mapping[str, object]
     provenance: Mapping[str, object]
-    golden_pose: UInt8[np.ndarray, "pictures side side 3"]
+    golden_pose: UInt8[np.ndarray, "crops side side 3"]
     """BGR crops."""
-    golden_detector: UInt8[np.ndarray, "pictures height width 3"]
+    golden_detector: UInt8[np.ndarray, "frames height width 3"]
     """BGR frames, letterboxed already."""
 
 

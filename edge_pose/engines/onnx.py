@@ -51,7 +51,8 @@ class OnnxEngine:
     @property
     def description(self) -> str:
         """Runtime, version, device and precision in one line."""
-        return f"ONNX Runtime {onnxruntime.__version__}, CPU, {self._threads} threads, fp32"
+        threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
+        return f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads}, fp32"
 
     @property
     def inputs(self) -> dict[str, tuple[int | str | None, ...]]:

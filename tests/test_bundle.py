@@ -1,0 +1,202 @@
+"""A bundle is believed only when its manifest is strict, its hashes hold and its golden pictures come out."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundles import make_bundle
+from edge_pose.bundle import MANIFEST, Bundle, default_folder, open_bundle, sha256_of
+from edge_pose.engines import Engine
+from edge_pose.engines.onnx import OnnxEngine
+from edge_pose.errors import EXIT_OPERATOR, BundleError
+from edge_pose.golden import check_golden
+from edge_pose.manifest import read_manifest
+from edge_pose.skeleton import JOINTS
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("stand-in"))
+
+
+@pytest.fixture
+def folder(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def engines(packed: Path) -> Iterator[tuple[Engine, Engine]]:
+    bundle = open_bundle(packed)
+    with ExitStack() as stack:
+        yield (
+            stack.enter_context(closing(OnnxEngine(bundle.pose_path, threads=1))),
+            stack.enter_context(closing(OnnxEngine(bundle.detector_path, threads=1))),
+        )
+
+
+def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+    table = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    change(table)
+    (folder / MANIFEST).write_text(json.dumps(table), encoding="utf-8")
+
+
+def test_a_packed_bundle_opens(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    assert bundle.manifest.name == "stand-in"
+    assert bundle.manifest.skeleton.joints == JOINTS
+    assert bundle.manifest.networks.pose.batch is None
+    assert bundle.manifest.networks.detector.batch == 1
+    assert bundle.manifest.networks.detector.pad_value == 0.0
+    assert (bundle.manifest.networks.pose.width_px, bundle.pose_path.name) == (256, "pose.onnx")
+
+
+def test_without_a_path_the_bundle_inside_the_package_is_meant() -> None:
+    assert default_folder().parts[-3:] == ("edge_pose", "models", "default")
+
+
+@pytest.mark.parametrize("name", ["pose.onnx", "detector.onnx", "golden.npz", "card.md"])
+def test_one_changed_byte_is_noticed(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name} has sha256 .* copy the bundle again") as caught:
+        open_bundle(folder)
+    assert caught.value.exit_code == EXIT_OPERATOR
+
+
+def test_a_missing_file_and_a_missing_folder_are_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "pose.onnx").unlink()
+    with pytest.raises(BundleError, match=r"pose\.onnx cannot be read"):
+        open_bundle(folder)
+    with pytest.raises(BundleError, match=r"nowhere/manifest\.json cannot be read"):
+        open_bundle(tmp_path / "nowhere")
+    (folder / MANIFEST).write_text("{", encoding="utf-8")
+    with pytest.raises(BundleError, match="is not JSON"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table.update(schema=2), "has schema 2, this appliance reads 1"),
+        (lambda table: table.update(verson="1"), "unknown key 'verson'; did you mean 'version'"),
+        (lambda table: table.pop("version"), "lacks version"),
+        (lambda table: table.update(version=3), "version is 3, wanted str"),
+        (lambda table: table["crop"].update(kind="tall"), "wanted kind 'square'"),
+        (lambda table: table["crop"].update(padding=True), "padding is True, wanted float"),
+        (lambda table: table["crop"].pop("padding"), "crop lacks padding"),
+        (lambda table: table["skeleton"]["joints"].reverse(), "this appliance 'edge-body-25'"),
+        (lambda table: table["networks"]["pose"]["outputs"].pop("scores"), "pose gives"),
+        (lambda table: table["networks"]["pose"].update(pad_value=1.0), "pad_value belongs"),
+        (lambda table: table["networks"]["pose"]["input"].update(colour="BGR"), "float32 RGB"),
+        (lambda table: table["networks"]["pose"]["input"].update(std=[1, 0, 1]), "std above 0"),
+        (lambda table: table["networks"]["pose"]["input"].update(shape=[4, 3, 9, 9]), "shape"),
+        (lambda table: table["sha256"].pop("golden.npz"), "states no sha256 for golden.npz"),
+        (lambda table: table["sha256"].update({"../x": "0"}), "wanted a file inside"),
+        (lambda table: table.update(sha256=[]), r"sha256 is \[\]"),
+    ],
+)
+def test_a_manifest_that_is_not_to_the_letter_is_refused(
+    folder: Path, change: Callable[[dict[str, object]], object], said: str
+) -> None:
+    edit(folder, change)
+    with pytest.raises(BundleError, match=said):
+        open_bundle(folder)
+
+
+def test_a_manifest_that_is_no_object_is_refused() -> None:
+    with pytest.raises(BundleError, match="is list, wanted an object"):
+        read_manifest([], where="manifest.json")
+
+
+def test_the_golden_pictures_come_out(packed: Path, engines: tuple[Engine, Engine]) -> None:
+    found = check_golden(open_bundle(packed), pose_engine=engines[0], detector_engine=engines[1])
+    assert found.px < 1e-3
+    assert found.mm < 1e-3
+
+
+@dataclass
+class Crooked:
+    """An engine that answers a little beside the truth, as a bad runtime would."""
+
+    engine: Engine
+    output: str
+    shift: float
+    description: str = "crooked runtime"
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Shift one output."""
+        outputs = self.engine.run(inputs)
+        return {**outputs, self.output: outputs[self.output] + np.float32(self.shift)}
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.mark.parametrize(
+    ("output", "shift", "refused"),
+    [
+        ("joints_px", 0.4, False),
+        ("joints_px", 0.6, True),
+        ("joints_m", 0.001, False),
+        ("joints_m", 0.003, True),
+        ("scores", 0.1, True),
+        ("presence", float("nan"), True),
+    ],
+)
+def test_a_runtime_that_deviates_is_refused_in_pixels_and_millimetres(
+    packed: Path, engines: tuple[Engine, Engine], output: str, shift: float, *, refused: bool
+) -> None:
+    pose, detector = Crooked(engines[0], output, shift), engines[1]
+    bundle = open_bundle(packed)
+    if refused:
+        with pytest.raises(BundleError, match="golden pictures .* crooked runtime, allowed are"):
+            check_golden(bundle, pose_engine=pose, detector_engine=detector)
+    else:
+        check_golden(bundle, pose_engine=pose, detector_engine=detector)
+
+
+def test_boxes_that_nobody_believes_may_differ_and_others_may_not(
+    packed: Path, engines: tuple[Engine, Engine]
+) -> None:
+    bundle = open_bundle(packed)
+    crooked = Crooked(engines[1], "boxes_px", 5.0)
+    with pytest.raises(BundleError, match=r"come out 5\.00 px"):
+        check_golden(bundle, pose_engine=engines[0], detector_engine=crooked)
+
+
+def test_a_precision_without_a_tolerance_is_refused(
+    packed: Path, engines: tuple[Engine, Engine]
+) -> None:
+    with pytest.raises(BundleError, match="no tolerance for int8, only for fp32"):
+        check_golden(
+            open_bundle(packed),
+            pose_engine=engines[0],
+            detector_engine=engines[1],
+            precision="int8",
+        )
+
+
+def test_golden_arrays_must_all_be_there(folder: Path, engines: tuple[Engine, Engine]) -> None:
+    bundle = open_bundle(folder)
+    with np.load(folder / "golden.npz") as stored:
+        fewer = {name: array for name, array in stored.items() if name != "pose.scores"}
+    np.savez(folder / "golden.npz", allow_pickle=False, **fewer)
+    edit(
+        folder,
+        lambda table: table["sha256"].update({"golden.npz": sha256_of(folder / "golden.npz")}),
+    )
+    with pytest.raises(BundleError, match=r"lacks pose\.scores"):
+        check_golden(bundle, pose_engine=engines[0], detector_engine=engines[1])
+
+
+def test_an_open_bundle_knows_its_files(folder: Path) -> None:
+    bundle: Bundle = open_bundle(folder)
+    assert bundle.golden_path.is_file()
+    assert bundle.detector_path.is_file()

@@ -1,0 +1,95 @@
+"""ONNX Runtime behind our protocol."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from bundles import MEAN, STD, pose_network
+from edge_pose.engines import Engine
+from edge_pose.engines.onnx import OnnxEngine, default_threads
+from edge_pose.errors import BundleError
+from edge_pose.inference import infer, normalise
+from edge_pose.manifest import InputSpec, NetworkSpec
+
+
+@pytest.fixture(scope="module")
+def network_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "pose.onnx"
+    onnx.save(pose_network(), path)
+    return path
+
+
+def spec(*, batch: int | str = "batch") -> NetworkSpec:
+    return NetworkSpec(
+        file="pose.onnx",
+        input=InputSpec(
+            name="image",
+            shape=(batch, 3, 256, 256),
+            dtype="float32",
+            colour="RGB",
+            mean=MEAN,
+            std=STD,
+        ),
+        outputs={},
+    )
+
+
+def bars() -> list[np.ndarray]:
+    pictures = [np.full((256, 256, 3), 20, np.uint8) for _ in range(3)]
+    for index, picture in enumerate(pictures):
+        picture[40:200, 60 + 20 * index : 120 + 20 * index, index] = 255
+    return pictures
+
+
+def test_it_is_an_engine_and_says_which(network_path: Path) -> None:
+    with closing(OnnxEngine(network_path, threads=1)) as engine:
+        assert isinstance(engine, Engine)
+        assert "ONNX Runtime" in engine.description
+        assert "CPU, 1 thread, fp32" in engine.description
+        assert engine.inputs == {"image": ("batch", 3, 256, 256)}
+        assert engine.outputs["joints_m"] == ("batch", 25, 3)
+
+
+def test_several_people_at_once_are_each_person_alone(network_path: Path) -> None:
+    with closing(OnnxEngine(network_path, threads=1)) as engine:
+        together = infer(engine, spec(), bars())
+        one_by_one = infer(engine, spec(batch=1), bars())
+    for name, values in together.items():
+        np.testing.assert_allclose(values, one_by_one[name], atol=1e-6)
+    assert together["joints_px"].shape == (3, 25, 2)
+    # The left ear-to-wrist extent moves with the bar: 20 pixels each.
+    np.testing.assert_allclose(np.diff(together["joints_px"][:, 0, 0]), [20.0, 20.0], atol=1e-3)
+
+
+def test_pixels_become_rgb_over_255_less_mean_over_std() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[0, 1] = (10, 20, 30)
+    batch = normalise([picture], spec().input)
+    expected = [
+        (value / 255 - mean) / std for value, mean, std in zip((30, 20, 10), MEAN, STD, strict=True)
+    ]
+    np.testing.assert_allclose(batch[0, :, 0, 1], expected, rtol=1e-5)
+    assert batch.shape == (1, 3, 2, 2)
+
+
+def test_a_file_that_is_no_network_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "pose.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(BundleError, match=r"pose\.onnx is not a network that ONNX Runtime"):
+        OnnxEngine(path)
+    with pytest.raises(BundleError, match="is not a network"):
+        OnnxEngine(tmp_path / "nowhere.onnx")
+
+
+def test_a_closed_engine_does_not_run(network_path: Path) -> None:
+    engine = OnnxEngine(network_path, threads=1)
+    engine.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        engine.run({})
+
+
+def test_threads_are_those_at_hand_up_to_four() -> None:
+    assert 1 <= default_threads() <= 4

@@ -1,0 +1,229 @@
+"""Numbers that stay: birth, doubles, crossing, memory, and state that is freed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bundles import BODY_M
+from edge_pose.likeness import box_of, pose_likeness
+from edge_pose.skeleton import NUM_JOINTS
+from edge_pose.track import Proposal, Track, Tracker, TrackSettings
+from edge_pose.types import Detection, RelativePose
+
+MS = 1_000_000
+SIZE = (1280, 720)
+
+
+def pose_at(x: float, *, height: float = 300.0, presence: float = 0.95) -> RelativePose:
+    flat = BODY_M[:, :2] * np.float32(height / 1.7) + np.array([x, 360.0], np.float32)
+    return RelativePose(
+        joints_px=flat,
+        joints_m=BODY_M,
+        scores=np.full(NUM_JOINTS, 0.9, np.float32),
+        presence=presence,
+    )
+
+
+def detection_of(pose: RelativePose, score: float = 0.9) -> Detection:
+    return Detection(box_px=box_of(pose, 0.3), score=score)
+
+
+class Stage:
+    """Plays frames for a tracker: each pose is what the network sees in any box near it."""
+
+    def __init__(self, settings: TrackSettings | None = None) -> None:
+        self.tracker = Tracker(settings or TrackSettings())
+        self.at_ns = 0
+
+    def play(
+        self, *poses: RelativePose, step_ms: int = 33, score: float = 0.9, seen: bool = True
+    ) -> list[Track]:
+        self.at_ns += step_ms * MS
+        found = (
+            [detection_of(pose, score) for pose in poses if seen]
+            if self.tracker.detection_due(self.at_ns)
+            else None
+        )
+        proposals = self.tracker.propose(self.at_ns, found, frame_size_px=SIZE)
+        looks = [self._look(proposal, poses) for proposal in proposals]
+        return self.tracker.update(self.at_ns, proposals, looks)
+
+    @staticmethod
+    def _look(proposal: Proposal, poses: tuple[RelativePose, ...]) -> RelativePose:
+        middle = (proposal.box_px[:2] + proposal.box_px[2:]) / 2
+        near = [
+            pose
+            for pose in poses
+            if np.linalg.norm(pose.joints_px.mean(axis=0) - middle)
+            < 0.6 * (proposal.box_px[3] - proposal.box_px[1])
+        ]
+        if not near:
+            return pose_at(-900.0, presence=0.02)
+        return min(near, key=lambda pose: float(np.linalg.norm(pose.joints_px.mean(0) - middle)))
+
+
+def numbers(tracks: list[Track]) -> list[int | None]:
+    return [track.number for track in tracks]
+
+
+def test_a_sure_person_is_reported_at_once_and_an_unsure_one_after_three_sightings() -> None:
+    assert numbers(Stage().play(pose_at(300))) == [1]
+    stage = Stage()
+    assert [numbers(stage.play(pose_at(300), score=0.45)) for _ in range(4)] == [[], [], [1], [1]]
+
+
+def test_a_detection_without_a_person_in_it_is_nobody() -> None:
+    stage = Stage()
+    assert stage.play(pose_at(300, presence=0.3)) == []
+    assert stage.tracker.memory_size == 0
+
+
+def test_two_tracks_that_meet_on_one_person_become_the_one_that_was_there() -> None:
+    stage = Stage()
+    stage.play(pose_at(300), pose_at(700))
+    tracks = []
+    for _ in range(12):
+        tracks = stage.play(pose_at(300))
+    assert numbers([track for track in tracks if track.visible]) == [1]
+
+
+def test_two_crops_of_one_person_are_one_sighting() -> None:
+    tracker = Tracker(TrackSettings())
+    person = pose_at(300)
+    detections = [
+        detection_of(person),
+        replace(detection_of(person), box_px=box_of(pose_at(330), 0.3)),
+    ]
+    proposals = tracker.propose(0, detections, frame_size_px=SIZE)
+    assert len(proposals) == 2
+    assert numbers(tracker.update(0, proposals, [person, pose_at(303)])) == [1]
+
+
+def test_people_who_walk_through_each_other_keep_their_numbers_by_pose() -> None:
+    stage = Stage()
+    tracks: list[Track] = []
+    for index in range(61):
+        tall, small = pose_at(300 + 10 * index), pose_at(900 - 10 * index, height=210.0)
+        hidden = abs(300 + 10 * index - (900 - 10 * index)) < 60
+        tracks = stage.play(*([tall] if hidden else [tall, small]))
+    heights = {
+        track.number: np.ptp(track.pose.joints_px[:, 1]) for track in tracks if track.visible
+    }
+    assert heights[1] == pytest.approx(300.0)
+    assert heights[2] == pytest.approx(210.0)
+
+
+def test_a_person_at_five_frames_a_second_is_followed_at_walking_pace() -> None:
+    stage = Stage()
+    for index in range(15):
+        tracks = stage.play(pose_at(200 + 50 * index), step_ms=200)
+        assert numbers(tracks) == [1]
+
+
+def test_a_jump_beyond_likeness_is_caught_by_the_detector() -> None:
+    stage = Stage()
+    for _ in range(5):
+        stage.play(pose_at(300))
+    for _ in range(3):
+        tracks = stage.play(pose_at(480))
+    assert [(track.number, track.visible) for track in tracks] == [(1, True)]
+
+
+@pytest.mark.parametrize(("away_s", "expected"), [(2, 1), (8, 2)])
+def test_a_number_is_remembered_for_a_while(away_s: int, expected: int) -> None:
+    stage = Stage(TrackSettings(remember_s=5.0))
+    for _ in range(5):
+        stage.play(pose_at(300))
+    for _ in range(away_s * 10):
+        stage.play(step_ms=100)
+    assert numbers(stage.play(pose_at(340))) == [expected]
+
+
+def test_of_two_who_return_each_gets_their_own_number() -> None:
+    stage = Stage()
+    for _ in range(5):
+        stage.play(pose_at(200), pose_at(1000))
+    for _ in range(10):
+        stage.play(step_ms=100)
+    tracks = stage.play(pose_at(980), pose_at(230))
+    assert {track.number: track.pose.joints_px[0, 0] for track in tracks} == {
+        1: pytest.approx(230, abs=1),
+        2: pytest.approx(980, abs=1),
+    }
+
+
+def test_a_poor_pose_that_the_detector_never_confirms_is_dropped() -> None:
+    stage = Stage(TrackSettings(detect_every=2, doubt_after=5))
+    stage.play(pose_at(300))
+    tracks = []
+    for _ in range(12):
+        poor = replace(pose_at(300), scores=np.full(NUM_JOINTS, 0.35, np.float32))
+        tracks = stage.play(poor, seen=False)
+    assert tracks == []
+
+
+def test_a_good_pose_stays_although_the_detector_is_blind() -> None:
+    stage = Stage(TrackSettings(detect_every=2, doubt_after=5))
+    stage.play(pose_at(300))
+    for _ in range(30):
+        tracks = stage.play(pose_at(300), seen=False)
+    assert numbers(tracks) == [1]
+
+
+def test_whoever_walks_out_of_the_frame_is_not_looked_for_outside() -> None:
+    stage = Stage()
+    for index in range(40):
+        stage.play(pose_at(900 + 20 * index))
+        proposals = stage.tracker.propose(stage.at_ns, None, frame_size_px=SIZE)
+        assert all(proposal.box_px[0] < SIZE[0] for proposal in proposals)
+
+
+@pytest.mark.slow
+def test_ten_thousand_births_leave_nothing_behind() -> None:
+    """The story of a rival: filters of people long gone were kept for ever."""
+    stage = Stage(TrackSettings(max_people=20, stale_s=0.05, remember_s=0.2))
+    most = 0
+    for index in range(500):
+        shift = 10.0 * (index % 3)
+        crowd = [pose_at(shift + 60.0 * place, height=60.0) for place in range(1, 21)]
+        tracks = stage.play(*crowd, step_ms=300)
+        most = max(most, stage.tracker.memory_size)
+        stage.play(step_ms=300)
+    assert tracks[-1].number == 10_000
+    assert most == 20
+    stage.play(step_ms=300)
+    assert stage.tracker.memory_size == 0
+
+
+def test_when_time_runs_backwards_the_source_started_again() -> None:
+    stage = Stage()
+    for _ in range(5):
+        stage.play(pose_at(300))
+    stage.at_ns = 0
+    assert numbers(stage.play(pose_at(320))) == [2]
+
+
+def test_likeness_is_one_for_the_same_pose_and_falls_with_distance() -> None:
+    same, near, far = (pose_at(x).joints_px[None] for x in (300, 310, 500))
+    scores = np.ones((1, NUM_JOINTS), np.float32)
+    tolerance = np.array([0.1])
+    values = [
+        float(pose_likeness(same, other, scores, scores, tolerance=tolerance)[0, 0])
+        for other in (same, near, far)
+    ]
+    # Half a body is 150 px, a tenth of it 15 px: exp(-0.5 (10 / 15)^2) = 0.8007.
+    assert values == [
+        pytest.approx(1.0),
+        pytest.approx(0.8007, abs=1e-3),
+        pytest.approx(0, abs=1e-6),
+    ]
+
+
+def test_the_box_is_that_of_the_confident_joints_and_a_tenth_more() -> None:
+    pose = pose_at(300, height=170.0)
+    scores = pose.scores.copy()
+    scores[[9, 10]] = 0.1
+    box = box_of(replace(pose, scores=scores), 0.3)
+    # The wrists are out, so the elbows at 25 cm (here px) are the widest.
+    np.testing.assert_allclose(box, [270, 261, 330, 465], atol=0.1)
