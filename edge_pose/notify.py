@@ -3,6 +3,7 @@
 Where nobody supervises us, nothing is said.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
+
+log = logging.getLogger(__name__)
 
 US_PER_S: Final = 1_000_000
 
@@ -38,7 +41,10 @@ class Supervisor:
         # A leading @ means an abstract socket, whose name starts with a zero byte.
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-            line.sendto("\n".join(lines).encode(), address)
+            try:
+                line.sendto("\n".join(lines).encode(), address)
+            except OSError as error:  # the work goes on; whoever wants a sign of life will act
+                log.warning("The supervisor at %s does not listen: %s", self.address, error)
 
 
 class Heartbeat:
