@@ -1,0 +1,161 @@
+"""The loop sends every frame, tells changes of state and size, beats, and ends when it should."""
+
+import threading
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_pose.clock import NS_PER_MS
+from edge_pose.pipeline import Estimator, Sink, Source, Work, run
+from edge_pose.types import Frame, Pose3D, Stats
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        """Tell the time."""
+        return self.now_ns
+
+
+class Playlist:
+    """A camera that gives what it was told to: a frame of a width, or a state without a frame."""
+
+    skipped = 3
+    reconnects = 1
+
+    def __init__(self, *items: int | str, live: bool = True) -> None:
+        self._items = list(items)
+        self._sequence = 0
+        self.live = live
+        self.state = "online"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the list was played."""
+        return not self._items
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Play the next item."""
+        assert timeout_s < 1.0, "the watchdog waits"
+        item = self._items.pop(0)
+        if isinstance(item, str):
+            self.state = item
+            return None
+        self.state = "online"
+        self._sequence += 1
+        return Frame(
+            image=np.zeros((10, item, 3), np.uint8),
+            sequence=self._sequence - 1,
+            captured_ns=0,
+            captured_at_ms=0,
+        )
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class Thinker:
+    """Finds nobody, and takes ten milliseconds for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def process(self, frame: Frame) -> list[Pose3D]:
+        """Think."""
+        assert frame.image.size
+        self._clock.now_ns += 10 * NS_PER_MS
+        return []
+
+
+class Diary:
+    """A sink that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.entries: list[object] = []
+        self.stats: list[Stats] = []
+
+    def start(self, meta: Mapping[str, object]) -> None:
+        """Note what holds."""
+        self.entries.append(meta["size"])
+
+    def send(self, frame: Frame, poses: list[Pose3D], stats: Stats) -> None:
+        """Note the frame."""
+        assert poses == []
+        self.entries.append(frame.sequence)
+        self.stats.append(stats)
+
+    def status(self, camera: str) -> None:
+        """Note the state."""
+        self.entries.append(camera)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def play(source: Playlist, *, frames: int | None = None) -> tuple[Diary, int, int]:
+    """Run the loop; give the diary, how many frames were done and how often it beat."""
+    clock, diary, beats = Clock(), Diary(), []
+    done = run(
+        source,
+        Thinker(clock),
+        [diary],
+        Work(
+            describe=lambda width, height: {"size": (width, height)},
+            beat=lambda: beats.append(1),
+            stop=threading.Event(),
+            frames=frames,
+            clock=clock,
+        ),
+    )
+    return diary, done, len(beats)
+
+
+def test_the_fakes_are_what_they_stand_for() -> None:
+    assert isinstance(Playlist(), Source)
+    assert isinstance(Thinker(Clock()), Estimator)
+    assert isinstance(Diary(), Sink)
+
+
+def test_a_camera_that_comes_and_goes_in_two_sizes_is_told_in_order() -> None:
+    diary, done, _ = play(Playlist("offline", 20, 20, "stale", "offline", "offline", 30))
+    assert diary.entries == [
+        "offline",
+        "online", (20, 10), 0, 1,
+        "stale",
+        "offline",
+        "online", (30, 10), 2,
+    ]  # fmt: skip
+    assert done == 3
+
+
+def test_the_loop_beats_for_every_frame_and_for_every_wait() -> None:
+    assert play(Playlist("offline", 20, "offline"))[2] == 3
+
+
+def test_the_statistics_are_those_of_the_clock() -> None:
+    diary, _, _ = play(Playlist(*[20] * 400))
+    last = diary.stats[-1]
+    assert (last.infer_ms, last.skipped, last.reconnects) == (10.0, 3, 1)
+    assert last.total_ms == 4000.0
+    assert abs(last.fps - 100.0) < 1e-9
+
+
+def test_a_recording_has_no_latency() -> None:
+    diary, _, _ = play(Playlist(20, live=False))
+    assert diary.stats[0].total_ms is None
+
+
+def test_it_ends_after_as_many_frames_as_were_asked_for() -> None:
+    diary, done, _ = play(Playlist(*[20] * 9), frames=2)
+    assert (done, diary.stats[-1].skipped) == (2, 3)
+
+
+def test_it_ends_at_once_when_asked_to_stop() -> None:
+    stop = threading.Event()
+    stop.set()
+    work = Work(describe=lambda _w, _h: {}, beat=lambda: None, stop=stop)
+    assert run(Playlist(20), Thinker(Clock()), [], work) == 0
