@@ -67,7 +67,7 @@ AGREEMENT_FRACTION: Final = 0.03
 MOST_APART_FRACTION: Final = 0.035
 LEAST_BOX_OVERLAP: Final = 0.3
 MASK_MARGIN: Final = 0.3
-"""Of the region's side, about 1.25 body heights: so far apart, 40 % of confidence is gone."""
+"""Of the larger side of the box of the sure joints: so far around it the mask is this person's."""
 MASK_REACH: Final = 4
 """Within the box of the people teacher, so many times farther: a portrait shows few joints."""
 HEAD_MARGIN: Final = 0.5
