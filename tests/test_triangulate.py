@@ -138,6 +138,23 @@ def test_the_stated_deviation_is_the_scatter_that_one_pixel_of_noise_makes() -> 
     assert scatter_m == pytest.approx(found[0].deviation_m, rel=0.15)
 
 
+def test_noise_is_shared_out_in_pixels_however_far_the_cameras_stand() -> None:
+    """No step from the point that is found lowers the squared pixels, near cameras and far."""
+    cameras = [camera_at(eye) for eye in ((0.5, 0.1, 0.1), (0.2, 4.0, 0.3), (-3.0, -2.0, 1.0))]
+    noise = np.array([[4.0, -3.0], [-2.0, 5.0], [3.0, 3.0]])
+    pixels = np.stack([pixel_by_hand(camera, POINT_M) for camera in cameras]) + noise
+    found = triangulate(cameras, pixels, gate_m=1.0)
+    assert found is not None
+
+    def misfit(point_m: Float64[np.ndarray, "3"]) -> float:
+        seen = np.stack([pixel_by_hand(camera, point_m) for camera in cameras])
+        return float(((seen - pixels) ** 2).sum())
+
+    best = misfit(found.point_m)
+    steps = np.concatenate([np.eye(3), -np.eye(3)]) * 0.001
+    assert min(misfit(found.point_m + step) for step in steps) > best
+
+
 def write_session(folder: Path, turns: tuple[int, ...], *, as_vector: bool = False) -> None:
     """Write a session as its recorder does, with a short clip a camera."""
     folder.mkdir(parents=True)
@@ -205,6 +222,18 @@ def test_a_turned_clip_is_upright_like_its_pixels(tmp_path: Path) -> None:
         (x, y), (dark_x, dark_y) = corner.round().astype(int)
         assert image[y, x].min() > 200
         assert image[dark_y, dark_x].max() < 60
+
+
+def test_every_pixel_of_a_turned_picture_is_where_the_homography_says(tmp_path: Path) -> None:
+    write_session(tmp_path / "desk", (0, -1, 1, 2))
+    (session,) = desk.read_sessions(tmp_path)
+    stored = np.arange(48 * 64, dtype=np.float32).reshape(48, 64)
+    y, x = np.mgrid[:48, :64]
+    for view in session.views[1:]:
+        pixels = np.stack([x, y], axis=-1).astype(np.float64)
+        there = desk.turned(desk.upright_from_stored(view), pixels).astype(int)
+        turned = cv2.rotate(stored, desk.TURNS[view.turns])
+        np.testing.assert_array_equal(turned[there[..., 1], there[..., 0]], stored)
 
 
 def test_an_upright_view_is_a_pinhole_of_its_own(tmp_path: Path) -> None:
