@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from train.synth import gestures, stances
+from train.synth import gestures, hands, stances
 from train.synth.gestures import MakeGesture, each, pair
 from train.synth.measures import Measures
 from train.synth.stances import MakeStance, degrees
@@ -28,36 +28,34 @@ class Activity:
     """How often it is drawn, relative to the others."""
 
 
-_IDLE = each(
-    gestures.hang, gestures.hang, gestures.hang, gestures.hip, gestures.hold, gestures.belly
-)
+_IDLE = each(hands.hang, hands.hang, hands.hang, hands.hip, hands.hold, hands.belly)
 
 ACTIVITIES: Final[dict[str, Activity]] = {
     "stand": Activity(stances=(stances.stand,), gestures=(_IDLE,), share=2.0),
     "at_ease": Activity(
         stances=(stances.stand,),
         gestures=(
-            each(gestures.behind),
-            each(gestures.belly),
-            each(gestures.hip),
-            each(gestures.hip, gestures.behind, gestures.belly, gestures.hang),
+            each(hands.behind),
+            each(hands.belly),
+            each(hands.hip),
+            each(hands.hip, hands.behind, hands.belly, hands.hang),
         ),
     ),
     "arms_out": Activity(
         stances=(stances.stand, stances.walk),
-        gestures=(each(gestures.spread), each(gestures.spread, gestures.wave, gestures.overhead)),
+        gestures=(each(hands.spread), each(hands.spread, hands.wave, hands.overhead)),
     ),
     "any_arms": Activity(
         stances=(stances.stand, stances.stand, stances.lean_over, stances.walk, stances.sit),
-        gestures=(each(gestures.free),),
+        gestures=(each(hands.free),),
         share=2.5,
     ),
     "walk": Activity(
         stances=(stances.walk,),
         gestures=(
-            each(gestures.hang),
-            each(gestures.hang),
-            each(gestures.hang, gestures.hold, gestures.face),
+            each(hands.hang),
+            each(hands.hang),
+            each(hands.hang, hands.hold, hands.face),
         ),
         share=2.0,
     ),
@@ -65,19 +63,19 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         stances=(stances.stand, stances.lean_over), gestures=(gestures.bench,), share=2.0
     ),
     "bench_far": Activity(
-        stances=(stances.lean_over,), gestures=(each(gestures.reach, gestures.work, follow=0.8),)
+        stances=(stances.lean_over,), gestures=(each(hands.reach, hands.work, follow=0.8),)
     ),
     "inspect": Activity(
         stances=(stances.stand, stances.lean_over, stances.sit),
-        gestures=(each(gestures.hold, gestures.sign),),
+        gestures=(each(hands.hold, hands.sign),),
     ),
     "overhead": Activity(
         stances=(stances.stand, stances.stand, stances.walk),
         gestures=(
-            each(gestures.overhead, follow=0.8),
-            each(gestures.overhead, follow=0.8),
-            pair(gestures.overhead, gestures.hang),
-            pair(gestures.overhead, gestures.free),
+            each(hands.overhead, follow=0.8),
+            each(hands.overhead, follow=0.8),
+            pair(hands.overhead, hands.hang),
+            pair(hands.overhead, hands.free),
         ),
         share=1.5,
     ),
@@ -90,29 +88,29 @@ ACTIVITIES: Final[dict[str, Activity]] = {
     ),
     "squat": Activity(
         stances=(stances.squat,),
-        gestures=(each(gestures.work, gestures.knee, gestures.ground, gestures.free, follow=0.6),),
+        gestures=(each(hands.work, hands.knee, hands.ground, hands.free, follow=0.6),),
     ),
     "lunge": Activity(
         stances=(stances.lunge,),
         gestures=(
-            each(gestures.work, gestures.ground, gestures.knee, follow=0.6),
-            each(gestures.hang, gestures.hip, gestures.free, gestures.overhead),
+            each(hands.work, hands.ground, hands.knee, follow=0.6),
+            each(hands.hang, hands.hip, hands.free, hands.overhead),
         ),
     ),
     "kneel": Activity(
         stances=(stances.kneel,),
         gestures=(
-            each(gestures.work, gestures.ground, follow=0.8),
-            each(gestures.knee, gestures.hang, gestures.free),
-            each(gestures.overhead, gestures.work, gestures.hold),
+            each(hands.work, hands.ground, follow=0.8),
+            each(hands.knee, hands.hang, hands.free),
+            each(hands.overhead, hands.work, hands.hold),
         ),
         share=1.5,
     ),
     "bend_down": Activity(
         stances=(stances.bend_down,),
         gestures=(
-            each(gestures.ground, gestures.work, follow=0.7),
-            each(gestures.ground, gestures.knee),
+            each(hands.ground, hands.work, follow=0.7),
+            each(hands.ground, hands.knee),
         ),
         share=1.3,
     ),
@@ -122,59 +120,59 @@ ACTIVITIES: Final[dict[str, Activity]] = {
     "gesture": Activity(
         stances=(stances.stand, stances.stand, stances.sit),
         gestures=(
-            each(gestures.sign),
-            each(gestures.sign),
-            each(gestures.sign, gestures.face, gestures.belly, gestures.wave),
-            pair(gestures.sign, gestures.hang),
+            each(hands.sign),
+            each(hands.sign),
+            each(hands.sign, hands.face, hands.belly, hands.wave),
+            pair(hands.sign, hands.hang),
         ),
         share=3.0,
     ),
     "point": Activity(
         stances=(stances.stand, stances.walk, stances.sit),
         gestures=(
-            pair(gestures.point, gestures.hang),
-            each(gestures.point, gestures.hip, gestures.wave),
+            pair(hands.point, hands.hang),
+            each(hands.point, hands.hip, hands.wave),
         ),
     ),
     "hand_to_head": Activity(
         stances=(stances.stand, stances.walk, stances.sit, stances.squat),
-        gestures=(pair(gestures.face, gestures.hang), each(gestures.face, gestures.hold)),
+        gestures=(pair(hands.face, hands.hang), each(hands.face, hands.hold)),
     ),
     "desk": Activity(stances=(stances.sit,), gestures=(gestures.desk,), share=2.5),
     "sit": Activity(
         stances=(stances.sit,),
         gestures=(
-            each(gestures.knee),
-            each(gestures.knee, gestures.belly, gestures.hold, gestures.hang),
-            each(gestures.work, follow=0.7),
+            each(hands.knee),
+            each(hands.knee, hands.belly, hands.hold, hands.hang),
+            each(hands.work, follow=0.7),
         ),
         share=1.5,
     ),
     "sit_on_floor": Activity(
         stances=(stances.sit_on_floor,),
-        gestures=(each(gestures.knee, gestures.ground, gestures.hold, gestures.free),),
+        gestures=(each(hands.knee, hands.ground, hands.hold, hands.free),),
         share=0.7,
     ),
     "lie": Activity(
         stances=(stances.lie,),
-        gestures=(each(gestures.beside), each(gestures.beside, gestures.belly)),
+        gestures=(each(hands.beside), each(hands.beside, hands.belly)),
         share=0.6,
     ),
     "lie_on_side": Activity(
         stances=(stances.lie_on_side,),
         gestures=(
-            pair(gestures.ahead, gestures.ahead),
-            pair(gestures.ahead, gestures.hang),
-            pair(gestures.ahead, gestures.free),
+            pair(hands.ahead, hands.ahead),
+            pair(hands.ahead, hands.hang),
+            pair(hands.ahead, hands.free),
         ),
         share=0.3,
     ),
     "ladder": Activity(
         stances=(stances.climb,),
         gestures=(
-            each(gestures.rung),
-            pair(gestures.rung, gestures.free),
-            pair(gestures.rung, gestures.overhead),
+            each(hands.rung),
+            pair(hands.rung, hands.free),
+            pair(hands.rung, hands.overhead),
         ),
         share=0.7,
     ),
@@ -193,7 +191,7 @@ def draw(name: str, *, measures: Measures, rng: np.random.Generator) -> Task:
     stance = activity.stances[rng.integers(len(activity.stances))](measures, rng)
     gesture = activity.gestures[rng.integers(len(activity.gestures))](measures, rng, stance)
     if rng.random() < MISCHIEF and not stance.flat:
-        other = gestures.face if rng.random() < 0.3 else gestures.free  # noqa: PLR2004
+        other = hands.face if rng.random() < 0.3 else hands.free
         gesture = replace(gesture, left=other(measures, rng, stance))
     task = Task(
         left_hand=gesture.left,
@@ -208,8 +206,8 @@ def draw(name: str, *, measures: Measures, rng: np.random.Generator) -> Task:
         lean_rad=stance.lean_rad,
         twist_rad=stance.twist_rad,
         look_m=gesture.look_m,
-        head_yaw_rad=degrees(rng, -70.0, 70.0) if rng.random() < 0.35 else rng.normal(0.0, 0.25),  # noqa: PLR2004
-        head_pitch_rad=degrees(rng, -35.0, 55.0) if rng.random() < 0.35 else rng.normal(0.15, 0.15),  # noqa: PLR2004
+        head_yaw_rad=degrees(rng, -70.0, 70.0) if rng.random() < 0.35 else rng.normal(0.0, 0.25),
+        head_pitch_rad=degrees(rng, -35.0, 55.0) if rng.random() < 0.35 else rng.normal(0.15, 0.15),
         grounded=stance.grounded,
         props=stance.props if gesture.props is None else gesture.props,
     )
@@ -221,4 +219,4 @@ def draw(name: str, *, measures: Measures, rng: np.random.Generator) -> Task:
             head_pitch_rad=stance.pitch_rad + rng.normal(0.0, 0.2),
             head_yaw_rad=float(rng.choice([-1.1, 1.1])) if face_down else task.head_yaw_rad,
         )
-    return task.mirrored() if rng.random() < 0.5 else task  # noqa: PLR2004
+    return task.mirrored() if rng.random() < 0.5 else task

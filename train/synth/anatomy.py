@@ -1,7 +1,8 @@
-"""The body model: in go a generator of random numbers and activities, out come posed adults with exact joints.
+"""The body model: in go random numbers and activities, out come posed adults with exact joints.
 
-Bodies are anny's (naver), compacted to 64 shape directions so that a process starts in seconds.  World
-frame: +Z up, a person at facing 0 looks along -Y, the person's left is +X, the floor is z = 0, metres.
+Bodies are anny's (naver), compacted to 64 shape directions so that a process starts in seconds.
+World frame: +Z up, a person at facing 0 looks along -Y, the person's left is +X, the floor is
+z = 0, metres.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from train.synth.measures import Landmarks, Measures, measure
 from train.synth.mocap import MotionLibrary
 from train.synth.posing import Poser
 from train.synth.rotations import about_z
-from train.synth.task import Props, Seat
+from train.synth.task import Props, Seat, Task
 
 ASSET: Final = Path(__file__).parent / "assets" / "anny_r64.safetensors"
 ADULT_YEARS: Final = (18.0, 65.0)
@@ -63,6 +64,7 @@ class RestBodies:
     vertices_m: Float32[np.ndarray, "bodies vertices 3"]
     reference_from_rest: Float64[np.ndarray, "bodies bones 4 4"]
     """The body model's own transforms to the reference pose, in which turns are counted."""
+    bone_poses: torch.Tensor
     measures: tuple[Measures, ...]
 
 
@@ -71,15 +73,13 @@ class BodyModel:
 
     def __init__(self, model: anny.Anny) -> None:
         """Take a loaded anny model; use `load`."""
-        self._model = model
+        self.anny = model
         self.skeleton = Skeleton.of(model.bone_labels, model.bone_parents)
         self.template_m: Float32[np.ndarray, "vertices 3"] = model.template_vertices.numpy()
         self.bone_heads_m: Float32[np.ndarray, "bones 3"] = model.template_bone_heads.numpy()
         self.faces: Int64[np.ndarray, "faces 3"] = model.faces.numpy()
         self.uv: Float32[np.ndarray, "corners 2"] = model.texture_coordinates.numpy()
-        self.uv_faces: Int64[np.ndarray, "faces 3"] = (
-            model.face_texture_coordinate_indices.numpy()
-        )
+        self.uv_faces: Int64[np.ndarray, "faces 3"] = model.face_texture_coordinate_indices.numpy()
         weights = torch.zeros(len(self.template_m), len(self.skeleton.labels))
         weights.scatter_add_(1, model.vertex_bone_indices, model.vertex_bone_weights)
         self.skin_weights: Float32[np.ndarray, "vertices bones"] = weights.numpy()
@@ -118,11 +118,11 @@ class BodyModel:
         self,
     ) -> tuple[Float32[np.ndarray, "joints vertices"], Float32[np.ndarray, "joints bones"]]:
         """All joints are linear in vertices and bone heads; these are the coefficients."""
-        regressor = anny.KeypointsRegressor.coco(self._model)
+        regressor = anny.KeypointsRegressor.coco(self.anny)
         rows = dict(zip(regressor.labels, regressor.regression_weights.numpy(), strict=True))
         vertices = np.zeros((len(JOINTS), len(self.template_m)), np.float32)
         heads = np.zeros((len(JOINTS), len(self.skeleton.labels)), np.float32)
-        skull = np.flatnonzero(self.skin_weights[:, self.skeleton.index["head"]] > 0.5)  # noqa: PLR2004
+        skull = np.flatnonzero(self.skin_weights[:, self.skeleton.index["head"]] > 0.5)
         highest = skull[np.argsort(-self.template_m[skull, 2])[:4]]
         for number, joint in enumerate(JOINTS):
             if joint == "pelvis":
@@ -142,11 +142,11 @@ class BodyModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
             _, phenotypes = self._shapes.sample(count)
-        inputs = self._model.get_tensor_inputs(None, phenotypes, None, None)
-        coefficients = self._model._get_phenotype_blendshape_coefficients(*inputs[1:])  # noqa: SLF001
-        rest = self._model.get_rest_model(coefficients)
+        inputs = self.anny.get_tensor_inputs(None, phenotypes, None, None)
+        coefficients = self.anny._get_phenotype_blendshape_coefficients(*inputs[1:])  # noqa: SLF001
+        rest = self.anny.get_rest_model(coefficients)
         bones = len(self.skeleton.labels)
-        transforms, poses = self._model.get_bone_transforms(
+        transforms, poses = self.anny.get_bone_transforms(
             torch.eye(4).repeat(count, bones, 1, 1), rest["rest_bone_poses"]
         )
         vertices_m = rest["rest_vertices"].numpy()
@@ -160,6 +160,7 @@ class BodyModel:
         return RestBodies(
             vertices_m=vertices_m,
             reference_from_rest=reference_from_rest,
+            bone_poses=rest["rest_bone_poses"],
             measures=tuple(
                 measure(
                     self.skeleton,
@@ -174,10 +175,8 @@ class BodyModel:
     @torch.inference_mode()
     def pose(
         self, rest: RestBodies, postures: Sequence[Posture]
-    ) -> tuple[
-        Float32[np.ndarray, "bodies vertices 3"], Float32[np.ndarray, "bodies bones 4 4"]
-    ]:
-        """Skin a batch of bodies to their postures: world vertices and posed_from_rest of each bone."""
+    ) -> tuple[Float32[np.ndarray, "bodies vertices 3"], Float32[np.ndarray, "bodies bones 4 4"]]:
+        """Skin bodies to their postures: world vertices, and posed_from_rest of each bone."""
         count, bones = len(postures), len(self.skeleton.labels)
         posed_from_reference = np.tile(np.eye(4), (count, bones, 1, 1))
         for number, posture in enumerate(postures):
@@ -186,7 +185,7 @@ class BodyModel:
             posed_from_reference[number, :, :3, :3] = turns
             posed_from_reference[number, :, :3, 3] = posture.heads_m - carried_m
         posed_from_rest = (posed_from_reference @ rest.reference_from_rest).astype(np.float32)
-        vertices = self._model.get_skinned_vertices(
+        vertices = self.anny.get_skinned_vertices(
             torch.from_numpy(rest.vertices_m), torch.from_numpy(posed_from_rest)
         )
         return vertices.numpy(), posed_from_rest
@@ -209,8 +208,8 @@ class BodyModel:
     ) -> list[PosedBody]:
         """Draw bodies, each doing one of the activities (all by default), facing anywhere.
 
-        With a motion library, a share of the bodies takes a pose from it instead; naming "mocap" among
-        the activities does the same by choice.
+        With a motion library, a share of the bodies takes a pose from it instead; naming "mocap"
+        among the activities does the same by choice.
         """
         rest = self.rest(count, rng=rng)
         drawn = [
@@ -236,7 +235,7 @@ class BodyModel:
         motions: MotionLibrary | None,
         activities: Sequence[str] | None,
     ) -> "_Drawn":
-        """Choose and solve one pose, trying again while it runs into itself."""
+        """Choose an activity and a direction, then a pose."""
         facing_rad = float(rng.uniform(-np.pi, np.pi))
         if activities is not None:
             name = activities[int(rng.integers(len(activities)))]
@@ -244,41 +243,40 @@ class BodyModel:
             name = "mocap"
         else:
             name = repertoire.pick(rng)
-        best: tuple[float, _Drawn] | None = None
-        for _ in range(MAX_TRIES):
-            if name == "mocap":
-                assert motions is not None, "mocap needs a motion library"
-                drawn = _Drawn(
-                    posture=motions.sample(measures, rng=rng),
-                    activity=name,
-                    props=Props(),
-                    facing_rad=facing_rad,
-                    grounded=True,
-                )
-            else:
-                task = repertoire.draw(name, measures=measures, rng=rng)
-                drawn = _Drawn(
-                    posture=Poser(measures=measures, rng=rng).solve(task),
-                    activity=name,
-                    props=task.props,
-                    facing_rad=facing_rad,
-                    grounded=task.grounded,
-                    flat=task.flat,
-                )
-            depth_m = deepest_contact_m(drawn.posture, measures)
-            if drawn.flat:
-                depth_m = max(depth_m, deepest_in_floor_m(drawn.posture, measures))
-            if best is None or depth_m < best[0]:
-                best = (depth_m, drawn)
-            if depth_m < FORGIVEN_M:
-                break
-        assert best is not None
-        posture = best[1].posture
+        posture, task = self.draw_pose(measures, rng=rng, activity=name, motions=motions)
         turn = about_z(facing_rad)
         posture.turns[0] = turn @ posture.turns[0]
         posture.root_m = turn @ posture.root_m
         posture.update()
-        return best[1]
+        return _Drawn(posture=posture, task=task, activity=name, facing_rad=facing_rad)
+
+    def draw_pose(
+        self,
+        measures: Measures,
+        *,
+        rng: np.random.Generator,
+        activity: str,
+        motions: MotionLibrary | None = None,
+    ) -> tuple[Posture, Task | None]:
+        """Solve one pose facing -Y, trying again while it runs into itself; the best of all."""
+        best: tuple[float, Posture, Task | None] | None = None
+        for _ in range(MAX_TRIES):
+            task = None
+            if activity == "mocap":
+                assert motions is not None, "mocap needs a motion library"
+                posture = motions.sample(measures, rng=rng)
+            else:
+                task = repertoire.draw(activity, measures=measures, rng=rng)
+                posture = Poser(measures=measures, rng=rng).solve(task)
+            depth_m = deepest_contact_m(posture, measures)
+            if task is not None and task.flat:
+                depth_m = max(depth_m, deepest_in_floor_m(posture, measures))
+            if best is None or depth_m < best[0]:
+                best = (depth_m, posture, task)
+            if depth_m < FORGIVEN_M:
+                break
+        assert best is not None
+        return best[1], best[2]
 
     def _finish(
         self,
@@ -291,7 +289,7 @@ class BodyModel:
         """Put the body on the floor and fit its props."""
         heads_m = drawn.posture.heads_m.astype(np.float32)
         shift_m = np.zeros(3, np.float32)
-        if drawn.grounded:
+        if drawn.task is None or drawn.task.grounded:
             shift_m[2] = -vertices_m[:, 2].min()
             vertices_m = vertices_m + shift_m
             heads_m = heads_m + shift_m
@@ -319,7 +317,7 @@ class BodyModel:
         root_m: Float32[np.ndarray, "3"],
     ) -> Props:
         """Move props so that they touch the body and do not cut it."""
-        props = drawn.props
+        props = Props() if drawn.task is None else drawn.task.props
         if props.seat is not None:
             lowest = vertices_m[self._buttocks]
             lowest = lowest[np.argsort(lowest[:, 2])[:40]]
@@ -358,8 +356,7 @@ class _Drawn:
     """A pose that was chosen but not yet skinned."""
 
     posture: Posture
+    task: Task | None
+    """None for a pose from motion capture."""
     activity: str
-    props: Props
     facing_rad: float
-    grounded: bool
-    flat: bool = False

@@ -1,4 +1,4 @@
-"""How far a posture's arms and head run into the body: in goes a posture, out comes a depth in metres.
+"""How far arms and head run into the own body: in goes a posture, out comes a depth in metres.
 
 Soft contact is wanted (hands on hips, arms crossed), so a little depth is forgiven by the caller.
 """
@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from train.synth.kinematics import Posture
 from train.synth.measures import TORSO_BONES, Measures
-from train.synth.rotations import Vector, length
+from train.synth.rotations import TINY, Vector, length
 
 FOREARM_APART_M: Final = 0.06
 """Twice the radius of a slim forearm: bone axes that come closer mean that the flesh overlaps."""
@@ -18,22 +18,27 @@ ARM_RADIUS_M: Final = 0.03
 SHIN_RADIUS_M: Final = 0.045
 
 
+def _clamp(share: float) -> float:
+    return min(1.0, max(0.0, share))
+
+
 def segment_distance_m(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
-    """Distance between the segments ab and cd, by alternating projection (convex, so it converges)."""
-    u, v = b - a, d - c
+    """Distance between the segments ab and cd: nearest points of the lines, clamped in turn."""
+    u, v, w = b - a, d - c, a - c
     uu, vv, uv = float(u @ u), float(v @ v), float(u @ v)
-    s = t = 0.5
-    for _ in range(8):
-        t = min(1.0, max(0.0, (float((a - c) @ v) + s * uv) / max(vv, 1e-9)))
-        s = min(1.0, max(0.0, (float((c - a) @ u) + t * uv) / max(uu, 1e-9)))
+    uw, vw = float(u @ w), float(v @ w)
+    slant = uu * vv - uv * uv
+    s = _clamp((uv * vw - vv * uw) / slant) if slant > TINY else 0.0
+    t = _clamp((uv * s + vw) / max(vv, TINY))
+    s = _clamp((uv * t - uw) / max(uu, TINY))
     return length(a + s * u - c - t * v)
 
 
 def point_distance_m(point_m: Vector, a: Vector, b: Vector) -> float:
     """Distance from a point to the segment ab."""
     along = b - a
-    share = float((point_m - a) @ along) / max(float(along @ along), 1e-9)
-    return length(point_m - a - min(1.0, max(0.0, share)) * along)
+    share = float((point_m - a) @ along) / max(float(along @ along), TINY)
+    return length(point_m - a - _clamp(share) * along)
 
 
 def _torso_depth_m(posture: Posture, measures: Measures, point_m: Vector) -> float:
@@ -74,7 +79,7 @@ def arm_points_m(posture: Posture, side: str) -> Float64[np.ndarray, "5 3"]:
 
 
 def deepest_contact_m(posture: Posture, measures: Measures) -> float:
-    """Deepest overlap of an arm with torso, head, legs or the other arm, and of the head with knees."""
+    """Deepest overlap of an arm with torso, head, legs or the other arm, or of head and knees."""
     deepest_m = -1.0
     for side in "LR":
         for number, point_m in enumerate(arm_points_m(posture, side)):

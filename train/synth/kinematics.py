@@ -72,7 +72,7 @@ class Posture:
         return self.reference_m[self.skeleton.index[bone]]
 
     def update(self, bones: Iterable[int] | None = None) -> None:
-        """Recompute world turns and places of the given bones (all of them by default), in order."""
+        """Recompute world turns and places of the given bones (by default all), in order."""
         parents = self.skeleton.parents
         for bone in range(len(parents)) if bones is None else bones:
             parent = parents[bone]
@@ -112,8 +112,8 @@ def bend_limb(
     """Bend a limb so that its end lies at the target, its middle joint pointing along `pole`.
 
     `reference_m` holds start, middle and end in the reference pose, where the limb must be slightly
-    bent: that bend tells which way the hinge closes.  Targets out of reach are approached along their
-    direction; `least_angle_rad` is the smallest angle between the bones (flesh stops a full fold).
+    bent: that bend tells which way the hinge closes.  Targets out of reach are approached along
+    their direction; `least_angle_rad` is the smallest angle between the bones: flesh stops a fold.
     """
     upper_m, lower_m = reference_m[1] - reference_m[0], reference_m[2] - reference_m[1]
     a, b = length(upper_m), length(lower_m)
@@ -147,8 +147,7 @@ def aim_limb(
     reference_hinge = cross(upper_m, lower_m)
     return Limb(
         upper_turn=basis(solved_middle_m - start_m, hinge) @ basis(upper_m, reference_hinge).T,
-        lower_turn=basis(solved_end_m - solved_middle_m, hinge)
-        @ basis(lower_m, reference_hinge).T,
+        lower_turn=basis(solved_end_m - solved_middle_m, hinge) @ basis(lower_m, reference_hinge).T,
         middle_m=solved_middle_m,
         end_m=solved_end_m,
     )

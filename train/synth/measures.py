@@ -1,8 +1,8 @@
-"""What a tailor would measure on one body: in go the reference pose's vertices, out come lengths and outlines.
+"""What a tailor would measure: in go the reference pose's vertices, out come a body's lengths.
 
-Everything is in the reference pose (A-pose, +Z up, facing -Y, the person's left is +X).  Outlines are
-coarse solids (ellipses by height for the torso, an ellipsoid for the head, capsules for the thighs):
-they keep hands out of the body, they are not labels.
+Everything is in the reference pose (A-pose, +Z up, facing -Y, the person's left is +X).  Outlines
+are coarse solids (ellipses by height for the torso, an ellipsoid for the head, capsules for the
+thighs): they keep hands out of the body, they are not labels.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""From a task to bones: in go goals and a body's measures, out comes a posture by inverse kinematics.
+"""From a task to bones: in go goals and measures, out comes a posture by inverse kinematics.
 
-Order: pelvis and spine, legs (the pelvis sinks until both reach), head, arms, fingers.  Where a goal
-leaves freedom (elbow swivel, pronation, small tilts) the generator of random numbers decides, within
-ranges of motion as textbooks of anatomy give them, rounded.
+Order: pelvis and spine, legs (the pelvis sinks until both reach), head, arms, fingers.  Where a
+goal leaves freedom (elbow swivel, pronation, small tilts) the generator of random numbers decides,
+within ranges of motion as textbooks of anatomy give them, rounded.
 """
 
 import math
@@ -22,7 +22,6 @@ from train.synth.rotations import (
     about_y,
     about_z,
     across,
-    between,
     cross,
     length,
     twist_about,
@@ -53,9 +52,11 @@ class Poser:
     rng: np.random.Generator
 
     def solve(self, task: Task) -> Posture:
-        """Turn all bones; the result faces -Y and stands on the floor at z = 0, to a centimetre."""
+        """Turn all bones; the result faces -Y and stands on the floor to about a centimetre."""
         posture = Posture(
-            skeleton=self.measures.skeleton, reference_m=self.measures.reference_m, root_m=np.zeros(3)
+            skeleton=self.measures.skeleton,
+            reference_m=self.measures.reference_m,
+            root_m=np.zeros(3),
         )
         self._trunk(posture, task)
         self._sink_until_feet_reach(posture, task)
@@ -93,9 +94,7 @@ class Poser:
         root_turn = posture.turns[0]
         below_hips_m = root_turn @ (hips_m - reference_m[0])
         posture.root_m = task.pelvis_m - below_hips_m
-        lower = self._chain(
-            "root", "pelvis.L", "upperleg01.L", "pelvis.R", "upperleg01.R"
-        )
+        lower = self._chain("root", "pelvis.L", "upperleg01.L", "pelvis.R", "upperleg01.R")
         posture.update(lower)
         for side, foot in (("L", task.left_foot), ("R", task.right_foot)):
             if foot.frame == "pelvis" or foot.knee_on_floor:
@@ -133,12 +132,18 @@ class Poser:
             foot_turn = facing @ toe_out @ about_x(foot.heel_lift_rad)
         elif foot.frame == "pelvis":
             target_m = hip_m + root_turn @ foot.ankle_m * self.measures.leg_m
-            pole = root_turn @ (foot.knee if foot.knee is not None else toe_out @ np.array([0.0, -1.0, 0.1]))
+            pole = root_turn @ (
+                foot.knee if foot.knee is not None else toe_out @ np.array([0.0, -1.0, 0.1])
+            )
             limb = bend_limb(reference_m, start_m=hip_m, target_m=target_m, pole=pole)
             foot_turn = limb.lower_turn @ about_x(foot.heel_lift_rad)
         else:
             target_m = self._ankle_m(foot)
-            pole = foot.knee if foot.knee is not None else toe_out @ np.array([SIGN[side] * 0.12, -1.0, 0.1])
+            pole = (
+                foot.knee
+                if foot.knee is not None
+                else toe_out @ np.array([SIGN[side] * 0.12, -1.0, 0.1])
+            )
             limb = bend_limb(reference_m, start_m=hip_m, target_m=target_m, pole=pole)
             foot_turn = toe_out @ about_z(-SIGN[side] * 0.14) @ about_x(foot.heel_lift_rad)
             if foot.follows_shin:
@@ -268,14 +273,14 @@ class Poser:
         axis = limb.lower_turn @ lower_axis
         now = across(limb.lower_turn @ self._palm_normal(side), axis)
         wanted = across(palm, axis)
-        if length(wanted) < 0.2:  # noqa: PLR2004
+        if length(wanted) < 0.2:
             return float(self.rng.normal(0.0, 0.45))
         now, wanted = unit(now), unit(wanted)
         angle = math.atan2(float(cross(now, wanted) @ axis), float(now @ wanted))
         return angle + float(self.rng.normal(0.0, 0.15))
 
     def _set_arm(self, posture: Posture, limb: Limb, *, pronation: float, side: str) -> None:
-        """Share the humeral twist over two bones, and give the lower forearm its part of pronation."""
+        """Share the humeral twist over two bones; the lower forearm takes its part of pronation."""
         upper, upper2, lower, lower2, wrist = (
             f"{bone}.{side}"
             for bone in ("upperarm01", "upperarm02", "lowerarm01", "lowerarm02", "wrist")
@@ -328,7 +333,7 @@ class Poser:
             for joint in (1, 2, 3):
                 bone = f"finger{finger}-{joint}.{side}"
                 first, second = (bone, f"finger{finger}-{joint + 1}.{side}")
-                if joint == 3:  # noqa: PLR2004
+                if joint == 3:
                     first, second = (f"finger{finger}-2.{side}", bone)
                 direction = unit(reference(second) - reference(first))
                 if finger == 1:

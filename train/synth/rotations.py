@@ -1,6 +1,6 @@
-"""Rotations as 3x3 matrices, made one at a time: in go angles in radians and directions, out come matrices.
+"""Rotations one at a time: in go angles in radians and directions, out come 3x3 matrices.
 
-Inverse kinematics makes hundreds of single rotations for each body, so these are plain closed forms.
+Inverse kinematics makes hundreds of single rotations for each body, so these are closed forms.
 A matrix `b_from_a` maps directions in a to directions in b.
 """
 
@@ -71,7 +71,7 @@ def about(axis: Vector, angle_rad: float) -> Matrix:
 
 
 def basis(first: Vector, second: Vector) -> Matrix:
-    """Right-handed frame: first column along `first`, second column as near `second` as that allows."""
+    """Right-handed frame: first column along `first`, second as near `second` as that allows."""
     x = unit(first)
     y = unit(across(second, x))
     return np.stack([x, y, cross(x, y)], axis=1)

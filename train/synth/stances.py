@@ -1,4 +1,4 @@
-"""How a body can carry itself, from the hips down and up the spine: in go measures, out comes a stance.
+"""How a body carries itself, feet to spine: in go measures, out comes a stance.
 
 Ranges are wide on purpose: the poses that training never shows are the ones a camera will.  Lengths
 scale with the body; angles are radians, drawn in degrees because people think in them.
@@ -50,7 +50,7 @@ def degrees(rng: np.random.Generator, low: float, high: float) -> float:
     return math.radians(rng.uniform(low, high))
 
 
-def _feet(  # noqa: PLR0913
+def _feet(
     measures: Measures,
     rng: np.random.Generator,
     *,
@@ -65,9 +65,7 @@ def _feet(  # noqa: PLR0913
         sideways_m = 0.6 * measures.hip_half_width_m + rng.uniform(*apart_m)
         goals.append(
             FootGoal(
-                ankle_m=at(
-                    forward=sign * stagger_m, left=sign * sideways_m, up=lifts_m[number]
-                ),
+                ankle_m=at(forward=sign * stagger_m, left=sign * sideways_m, up=lifts_m[number]),
                 toe_out_rad=degrees(rng, -6.0, 28.0),
                 heel_lift_rad=heel_lifts_rad[number],
             )
@@ -203,7 +201,7 @@ def squat(measures: Measures, rng: np.random.Generator) -> Stance:
 
 
 def lunge(measures: Measures, rng: np.random.Generator) -> Stance:
-    """One foot far ahead, the rear knee near the floor or not, the trunk upright or over the knee."""
+    """One foot far ahead, the rear knee high or low, the trunk upright or over the front knee."""
     span_m = rng.uniform(0.45, 0.95) * measures.leg_m
     left, right = _feet(
         measures,
@@ -300,19 +298,18 @@ def sit(measures: Measures, rng: np.random.Generator) -> Stance:
     """Sit on a chair or stool: upright, leaning back or over a desk; feet anywhere below."""
     seat_m = rng.uniform(0.92, 1.2) * measures.shin_m
     forward_m = measures.thigh_m
-    feet = []
-    for sign in (1.0, -1.0):
-        feet.append(
-            FootGoal(
-                ankle_m=at(
-                    forward=rng.uniform(0.6, 1.25) * forward_m,
-                    left=sign * (0.6 * measures.hip_half_width_m + rng.uniform(-0.02, 0.2)),
-                ),
-                toe_out_rad=degrees(rng, -10.0, 30.0),
-                heel_lift_rad=degrees(rng, 10.0, 50.0) if rng.random() < 0.2 else 0.0,
-                knee=np.array([sign * rng.uniform(-0.1, 0.35), -0.75, 0.65]),
-            )
+    feet = [
+        FootGoal(
+            ankle_m=at(
+                forward=rng.uniform(0.6, 1.25) * forward_m,
+                left=sign * (0.6 * measures.hip_half_width_m + rng.uniform(-0.02, 0.2)),
+            ),
+            toe_out_rad=degrees(rng, -10.0, 30.0),
+            heel_lift_rad=degrees(rng, 10.0, 50.0) if rng.random() < 0.2 else 0.0,
+            knee=np.array([sign * rng.uniform(-0.1, 0.35), -0.75, 0.65]),
         )
+        for sign in (1.0, -1.0)
+    ]
     if rng.random() < 0.2:  # ankle laid over the other knee
         feet[1] = FootGoal(
             ankle_m=at(
@@ -415,9 +412,7 @@ def lie(measures: Measures, rng: np.random.Generator) -> Stance:
 def lie_on_side(measures: Measures, rng: np.random.Generator) -> Stance:
     """Lie on the left side, curled up or long."""
     lower, upper = (
-        _lying_foot(
-            rng, outward, drawn=rng.uniform(0.0, 0.65), reach=rng.uniform(0.9, 0.99)
-        )
+        _lying_foot(rng, outward, drawn=rng.uniform(0.0, 0.65), reach=rng.uniform(0.9, 0.99))
         for outward in (rng.uniform(-0.02, 0.05), rng.uniform(0.0, 0.12))
     )
     return Stance(
@@ -442,9 +437,7 @@ def climb(measures: Measures, rng: np.random.Generator) -> Stance:
     for sign, height_m in ((1.0, low_m), (-1.0, low_m + step_m)):
         feet.append(
             FootGoal(
-                ankle_m=at(
-                    forward=0.0, left=sign * rng.uniform(0.07, 0.14), up=height_m
-                ),
+                ankle_m=at(forward=0.0, left=sign * rng.uniform(0.07, 0.14), up=height_m),
                 toe_out_rad=degrees(rng, -5.0, 12.0),
                 heel_lift_rad=degrees(rng, -8.0, 12.0) if rng.random() < 0.5 else 0.0,
             )

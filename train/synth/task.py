@@ -1,8 +1,8 @@
 """What a body is asked to do, before any bone has turned: goals for hands, feet, trunk and eyes.
 
-The floor frame of a task has its origin on the floor under the person: +X is the person's left, -Y is
-forward, +Z is up.  Carried frames ("pelvis", "chest", "head") are the reference pose's axes and origin,
-moved along with that part of the body.
+The floor frame of a task has its origin on the floor under the person: +X is the person's left, -Y
+is forward, +Z is up.  Carried frames ("pelvis", "chest", "head") are the reference pose's axes and
+origin, moved along with that part of the body.
 """
 
 from dataclasses import dataclass, field, replace
@@ -56,7 +56,7 @@ class HandGoal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FootGoal:
-    """Where one ankle should be, relative to an ankle of someone standing: z is 0 with the sole down."""
+    """Where one ankle should be, relative to the ankle of someone standing: z is 0 sole down."""
 
     ankle_m: Float64[np.ndarray, "3"]
     toe_out_rad: float = 0.1
@@ -92,7 +92,7 @@ class Props:
     bench_height_m: float | None = None
     """Top of a bench, table or machine in front of the person."""
     bench_near_m: float = 0.3
-    """How far before the pelvis, along the facing direction, the bench may begin without touching."""
+    """How far before the pelvis, along the facing direction, the bench may begin untouched."""
     is_machine: bool = False
     """The bench is a solid block down to the floor."""
     seat: Seat | None = None
@@ -121,7 +121,7 @@ class Task:
     twist_rad: float = 0.0
     """To the left."""
     look_m: Float64[np.ndarray, "3"] | None = None
-    """What the eyes look at, in the floor frame; None leaves the head to the next two angles."""
+    """What the eyes look at, in the floor frame; None leaves it to the next two angles."""
     head_yaw_rad: float = 0.0
     head_pitch_rad: float = 0.0
     """Down, relative to the horizon as far as the neck allows."""
