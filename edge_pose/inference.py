@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
@@ -30,8 +31,9 @@ def normalise(
     height, width = images[0].shape[:2]
     batch = np.empty((len(images), 3, height, width), np.float32)
     for image, planes in zip(images, batch, strict=True):
+        blue_green_red = cv2.split(image)
         for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
             plane = planes[channel]
-            np.multiply(image[:, :, 2 - channel], np.float32(1.0 / (255.0 * std)), out=plane)
+            np.multiply(blue_green_red[2 - channel], np.float32(1.0 / (255.0 * std)), out=plane)
             plane -= np.float32(mean / std)
     return batch

@@ -1,8 +1,9 @@
-"""A world whose pictures tell where they were taken, and networks that read them: exact truth through real crops.
+"""A world whose pictures tell where they were taken, and networks that read them.
 
-Red and green of every pixel hold its place in the frame, blue holds who is there.  So the fake networks find from the
-pixels of a crop alone which part of the frame it shows, and answer with the true pose of the person in its middle.
-Everything between the frame and the networks is the real thing.
+Red and green of every pixel hold its place in the frame, blue holds who is there.  So the fake
+networks find from the pixels of a crop alone which part of the frame it shows, and answer with the
+true pose of the person in its middle: exact truth through real crops.  Everything between the frame
+and the networks is the real thing.
 """
 
 from collections.abc import Mapping, Sequence

@@ -142,7 +142,7 @@ def test_a_bad_calibration_is_refused_in_one_sentence(
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"nowhere.toml cannot be read"):
         camera.read_calibration(tmp_path / "nowhere.toml")
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"broken.json is not \.json"):

@@ -1,4 +1,4 @@
-"""Squares and letterboxes: where pixels come from, what lies outside, and that large frames do not alias."""
+"""Squares and letterboxes: where pixels come from, what lies outside, and no moire from 4K."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Metres: the pelvis by least squares, guarded where a picture says little; one body size for one person."""
+"""Metres: the pelvis by least squares, guarded where pictures say little; one size a person."""
 
 import numpy as np
 import pytest

@@ -17,7 +17,7 @@ from export.__main__ import main
 
 @pytest.fixture
 def words(tmp_path: Path) -> list[str]:
-    """A command line that packs."""
+    """Write what training leaves behind; give the command line that packs it."""
     onnx.save(pose_network(), tmp_path / "pose.onnx")
     onnx.save(detector_network(), tmp_path / "detector.onnx")
     (tmp_path / "card.md").write_text("# Card\n", encoding="utf-8")

@@ -15,10 +15,11 @@ def one(value: float) -> np.ndarray:
 
 
 def test_the_second_value_is_the_one_worked_out_from_the_paper() -> None:
-    """dt = 0.1 s, step 0 to 1, fcmin = 1 Hz, beta = 0.5, derivative cut-off 1 Hz.
+    """A step from 0 to 1 after 0.1 s, fcmin = 1 Hz, beta = 0.5, derivative cut-off 1 Hz.
 
-    Derivative 10 /s; alpha(1 Hz) = 1 / (1 + 1 / (2 pi 0.1)) = 0.38587; so 3.8587 /s is the smoothed speed, the
-    cut-off 1 + 0.5 * 3.8587 = 2.92934 Hz, and alpha = 1 / (1 + 1 / (2 pi 2.92934 * 0.1)) = 0.64796.
+    Derivative 10 /s; alpha(1 Hz) = 1 / (1 + 1 / (2 pi 0.1)) = 0.38587; so 3.8587 /s is the
+    smoothed speed, the cut-off 1 + 0.5 * 3.8587 = 2.92934 Hz, and
+    alpha = 1 / (1 + 1 / (2 pi 2.92934 * 0.1)) = 0.64796.
     """
     euro = OneEuro(OneEuroSettings(min_cutoff_hz=1.0, beta=0.5, derivative_cutoff_hz=1.0))
     euro.step(one(0.0), 0)
@@ -26,7 +27,7 @@ def test_the_second_value_is_the_one_worked_out_from_the_paper() -> None:
 
 
 def test_uneven_frames_end_where_even_ones_end() -> None:
-    """A linear filter of fixed cut-off after the same time: one long step is not many short ones, but it is near."""
+    """One long step is not quite many short ones, but both are near the exponential."""
     settings = OneEuroSettings(min_cutoff_hz=0.5, beta=0.0)
     even, uneven = OneEuro(settings), OneEuro(settings)
     even.step(one(0.0), 0)

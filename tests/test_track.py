@@ -39,6 +39,7 @@ class Stage:
     def play(
         self, *poses: RelativePose, step_ms: int = 33, score: float = 0.9, seen: bool = True
     ) -> list[Track]:
+        """Show one frame."""
         self.at_ns += step_ms * MS
         found = (
             [detection_of(pose, score) for pose in poses if seen]
