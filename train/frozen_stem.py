@@ -16,12 +16,12 @@ from torch import Tensor, nn
 class _First(nn.Module):
     """Gives the only output of a graph that answers with a list."""
 
-    def __init__(self, graph: Callable[[Tensor], list[Tensor]]) -> None:
+    def __init__(self, part: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.part = part
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.graph(image)[0]
+        return self.part(image)[0]
 
 
 def export_stem(stem: nn.Module, size_px: int, path: Path) -> None:

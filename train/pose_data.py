@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset
 from edge_pose import skeleton
 from train.label_cache import LabelledImage, read_labels
 from train.pose_augment import Augmentation, Person, TrainingCrop, make_crop
-from train.synth.dataset import Chunk, read_chunks
+from train.synth.dataset import Chunk, read_chunk
 
 Batch = dict[str, torch.Tensor]
 
@@ -50,7 +50,9 @@ class RenderedPeople:
 
     def __init__(self, folder: Path) -> None:
         """Read every chunk of `folder`."""
-        self._chunks: list[Chunk] = list(read_chunks(folder))
+        self._chunks: list[Chunk] = [
+            read_chunk(path) for path in sorted(folder.glob("chunk-*.npz"))
+        ]
         self._people = [
             (number, person)
             for number, chunk in enumerate(self._chunks)
@@ -70,7 +72,7 @@ class RenderedPeople:
         frame = int(chunk.frame[who])
         inside = chunk.inside[who]
         return Person(
-            image=chunk.image(frame),
+            image=np.ascontiguousarray(chunk.image(frame)[:, :, ::-1]),
             box_px=chunk.box_px[who],
             joints_px=chunk.joints_px[who],
             weight_2d=np.where(inside, 1.0, _OUTSIDE_WEIGHT).astype(np.float32),

@@ -111,7 +111,9 @@ class _Resize(nn.Module):
         )
 
 
-class _Reshape(nn.Module):
+class Reshape(nn.Module):
+    """Reshapes as the channels-last file means it; `shape` leaves the batch out."""
+
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = tuple(int(size) for size in shape[1:])
@@ -269,7 +271,7 @@ class _Reader:
                 raise UnsupportedGraphError(message)
             module = nn.MaxPool2d(size, stride)
         elif name == "RESHAPE":
-            module = _Reshape(self._shape(output))
+            module = Reshape(self._shape(output))
         elif name == "CONCATENATION":
             data = inputs
             axis = self._options(operator, tflite.ConcatenationOptions).Axis()

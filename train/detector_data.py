@@ -1,0 +1,218 @@
+"""Batches for the detector: rendered and real frames fitted into its input, with boxes to find and boxes to leave out.
+
+In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded stream of
+batches; boxes are padded to the same number, an empty box being all zeros.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from torch.utils.data import IterableDataset
+
+from train.label_cache import read_labels
+from train.pose_augment import disturb_light
+from train.pose_data import Batch, Stem, is_held_out
+from train.synth.dataset import Chunk, read_chunk
+from train.teacher_people import INPUT_PX, PAD_VALUE
+
+MOST_BOXES: Final = 24
+_LEAST_VISIBLE: Final = 0.2
+_LEAST_SIDE_PX: Final = 10.0
+"""In the network's input; smaller people cannot be found there and are left out of the loss."""
+_SURE: Final = 0.5
+_COVERED_IOU: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A frame, the people to find in it, and places where nobody knows."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    """BGR."""
+    people_px: Float32[np.ndarray, "people 4"]
+    unsure_px: Float32[np.ndarray, "unsure 4"]
+
+
+@runtime_checkable
+class Scenes(Protocol):
+    """Frames that can be drawn by number."""
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        ...
+
+    def scene(self, index: int) -> Scene:
+        """Decode one."""
+        ...
+
+
+class RenderedScenes:
+    """Frames of a rendered folder, with exact boxes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read every chunk of `folder`."""
+        self._chunks: list[Chunk] = [read_chunk(path) for path in sorted(folder.glob("chunk-*.npz"))]
+        self._frames = [
+            (number, frame)
+            for number, chunk in enumerate(self._chunks)
+            for frame in range(len(chunk))
+        ]
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self._frames)
+
+    def scene(self, index: int) -> Scene:
+        """Decode one frame; people nearly hidden are left to doubt."""
+        number, frame = self._frames[index]
+        chunk = self._chunks[number]
+        here = chunk.frame == frame
+        seen = here & (chunk.visible_fraction >= _LEAST_VISIBLE)
+        return Scene(
+            image=np.ascontiguousarray(chunk.image(frame)[:, :, ::-1]),
+            people_px=chunk.box_px[seen],
+            unsure_px=chunk.box_px[here & ~seen],
+        )
+
+
+class RealScenes:
+    """Frames of teacher-labelled folders; weak opinions count as doubt."""
+
+    def __init__(self, folders: Sequence[Path], *, held_out: bool) -> None:
+        """Read the labels of every folder."""
+        self._images = [
+            image
+            for folder in folders
+            for image in read_labels(folder)
+            if is_held_out(image.group) == held_out
+        ]
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self._images)
+
+    def scene(self, index: int) -> Scene:
+        """Decode one frame with the teachers' boxes."""
+        image = self._images[index]
+        posed = np.array([person.box_px for person in image.people], np.float32).reshape(-1, 4)
+        sure = image.detected_scores >= _SURE
+        return Scene(
+            image=image.image(),
+            people_px=_united(posed, image.detected_px[sure]),
+            unsure_px=image.detected_px[~sure],
+        )
+
+
+def _united(
+    first: Float32[np.ndarray, "first 4"], second: Float32[np.ndarray, "second 4"]
+) -> Float32[np.ndarray, "both 4"]:
+    """Join two lists of boxes; those of the second that the first already has are dropped."""
+    low = np.maximum(first[None, :, :2], second[:, None, :2])
+    high = np.minimum(first[None, :, 2:], second[:, None, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
+    iou = common / np.maximum(areas[0][None] + areas[1][:, None] - common, 1e-6)
+    new = ~(iou > _COVERED_IOU).any(axis=1)
+    return np.concatenate([first, second[new]]).astype(np.float32)
+
+
+class DetectorBatches(IterableDataset[Batch]):
+    """An endless stream of batches, alternating between rendered and real frames."""
+
+    def __init__(
+        self,
+        sources: Sequence[Scenes],
+        *,
+        batch_size: int,
+        seed: int,
+        make_stem: Callable[[], Stem] | None = None,
+    ) -> None:
+        """Keep the recipe; every source is drawn from equally often."""
+        self._sources = sources
+        self._batch_size = batch_size
+        self._seed = seed
+        self._make_stem = make_stem
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches for ever."""
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng(self._seed)
+        stem = self._make_stem() if self._make_stem is not None else None
+        while True:
+            drawn = []
+            for number in range(self._batch_size):
+                source = self._sources[number % len(self._sources)]
+                drawn.append(_fit(source.scene(int(rng.integers(len(source)))), rng))
+            images, people, unsure = (np.stack(parts) for parts in zip(*drawn, strict=True))
+            yield {
+                "input": torch.from_numpy(images if stem is None else stem(images)),
+                "people_px": torch.from_numpy(people),
+                "unsure_px": torch.from_numpy(unsure),
+            }
+
+
+def _fit(
+    scene: Scene, rng: np.random.Generator
+) -> tuple[
+    Float32[np.ndarray, "3 side side"],
+    Float32[np.ndarray, "boxes 4"],
+    Float32[np.ndarray, "boxes 4"],
+]:
+    """Place a frame in the input at a random size and place, mirrored at random, in other light."""
+    height, width = scene.image.shape[:2]
+    scale = INPUT_PX / max(height, width) * float(rng.choice([1.0, rng.uniform(0.5, 1.6)]))
+    room = INPUT_PX - scale * np.array([width, height])
+    offset = room * np.where(room > 0, 0.5, rng.uniform(0.2, 0.8, 2))
+    mirrored = rng.random() < 0.5  # noqa: PLR2004
+    input_from_frame = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
+    shrunk, shrink = scene.image, 1.0
+    if scale < 0.5:  # noqa: PLR2004 below a half the bilinear kernel misses pixels
+        shrink = scale * 1.5
+        size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
+        shrunk = np.asarray(cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    warp = input_from_frame.copy()
+    warp[:, :2] /= shrink
+    image = np.asarray(
+        cv2.warpAffine(
+            shrunk, warp, (INPUT_PX, INPUT_PX), borderValue=(PAD_VALUE, PAD_VALUE, PAD_VALUE)
+        ),
+        np.uint8,
+    )
+    image = disturb_light(image, 0.7, rng)
+    people = _place(scene.people_px, scale, offset)
+    unsure = _place(scene.unsure_px, scale, offset)
+    tiny = (people[:, 2:] - people[:, :2]).max(axis=1, initial=0) < _LEAST_SIDE_PX
+    unsure, people = np.concatenate([unsure, people[tiny]]), people[~tiny]
+    if mirrored:
+        image = image[:, ::-1]
+        people, unsure = _mirror(people), _mirror(unsure)
+    pixels = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32)
+    return pixels / 127.5 - 1, _padded(people), _padded(unsure)
+
+
+def _place(
+    boxes: Float32[np.ndarray, "boxes 4"], scale: float, offset: np.ndarray
+) -> Float32[np.ndarray, "boxes 4"]:
+    placed = np.clip(boxes * scale + np.tile(offset, 2), 0, INPUT_PX - 1)
+    area = np.prod(placed[:, 2:] - placed[:, :2], axis=1)
+    whole = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * scale**2, 1e-6)
+    return np.asarray(placed[area > 0.3 * whole], np.float32)  # noqa: PLR2004
+
+
+def _mirror(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "boxes 4"]:
+    return np.asarray(
+        boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [INPUT_PX - 1, 0, INPUT_PX - 1, 0], np.float32
+    )
+
+
+def _padded(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "slots 4"]:
+    padded = np.zeros((MOST_BOXES, 4), np.float32)
+    kept = boxes[:MOST_BOXES]
+    padded[: len(kept)] = kept
+    return padded

@@ -1,0 +1,124 @@
+"""`python -m train evaluate`: measure a pose network on people it was not trained on.
+
+In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out: tables in Markdown on
+standard output and the same figures as JSON.  `--fit-scores` turns the outcomes into a calibration instead.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from edge_pose import skeleton
+from train.calibrate import fit_calibration
+from train.confidence import bootstrap_mean, joint_table, reliability, reliability_table
+from train.holdout import Predictions, predict
+from train.metrics import (
+    aligned_errors_mm,
+    pixel_errors_px,
+    position_errors_mm,
+    visible_and_occluded,
+)
+from train.pose_data import People, RealPeople, RenderedPeople
+from train.pose_loss import SCORE_RADIUS_PX
+from train.student import INPUT_SIZE_PX
+
+_LIKELY: Final = 0.3
+"""A teacher's joint counts as a label from this confidence on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--network", type=Path, required=True, help="pose.onnx")
+    parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="rendered folders")
+    parser.add_argument("--real", type=Path, nargs="*", default=[], help="teacher-labelled folders")
+    parser.add_argument("--most", type=int, default=2000, help="people taken from each kind")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--figures", type=Path, help="write the figures as JSON")
+    parser.add_argument("--fit-scores", type=Path, help="write a calibration, do not report")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure, or calibrate."""
+    kinds: list[tuple[str, People]] = [
+        (f"rendered {folder.name}", RenderedPeople(folder)) for folder in arguments.rendered
+    ]
+    if arguments.real:
+        kinds.append(("real, held out", RealPeople(arguments.real, held_out=True)))
+    found = {}
+    for name, people in kinds:
+        step = max(len(people) // arguments.most, 1)
+        indices = range(0, len(people), step)[: arguments.most]
+        found[name] = predict(arguments.network, people, indices, threads=arguments.threads)
+    if arguments.fit_scores is not None:
+        arguments.fit_scores.write_text(json.dumps(_calibrate(list(found.values())), indent=1))
+        return
+    figures = {name: report(name, predictions) for name, predictions in found.items()}
+    if arguments.figures is not None:
+        arguments.figures.write_text(json.dumps(figures, indent=1))
+
+
+def report(name: str, found: Predictions) -> dict[str, object]:
+    """Print the tables of one kind of people; return the figures."""
+    judged = found.weight_2d >= _LIKELY
+    errors_px = pixel_errors_px(found.joints_px, found.true_px, judged) / INPUT_SIZE_PX * 100
+    columns = {"2D error, % of crop": errors_px}
+    figures: dict[str, object] = {"people": len(found.presence)}
+    if np.any(found.true_m):
+        counted = np.ones_like(judged)
+        position_mm = position_errors_mm(found.joints_m, found.true_m, counted)
+        seen_mm, hidden_mm = visible_and_occluded(position_mm, found.visible)
+        limbs = list(skeleton.LIMBS_12)
+        aligned_mm = aligned_errors_mm(found.joints_m, found.true_m, counted)
+        limbs_mm = aligned_errors_mm(
+            found.joints_m[:, limbs], found.true_m[:, limbs], counted[:, limbs]
+        )
+        columns |= {
+            "MPJPE mm": position_mm,
+            "visible": seen_mm,
+            "occluded": hidden_mm,
+            "PA-MPJPE mm": aligned_mm,
+            "12 limb joints MPJPE mm": position_mm[:, limbs],
+            "12 limb joints PA-MPJPE mm": limbs_mm,
+        }
+    _write(f"\n### {name}: {len(found.presence)} people, root mid-hip\n")
+    for label, errors in columns.items():
+        interval = bootstrap_mean(errors)
+        figures[label] = asdict(interval)
+        _write(f"* {label}: {interval.text(2 if '%' in label else 1)}")
+    honesty = reliability(found.scores[judged], _right(found)[judged])
+    figures["expected calibration error"] = honesty.expected_error
+    _write(f"* expected calibration error of the scores: {honesty.expected_error:.3f}\n")
+    by_joint = {
+        label: errors
+        for label, errors in columns.items()
+        if errors.shape[1] == skeleton.NUM_JOINTS
+    }
+    _write(joint_table(skeleton.JOINTS, by_joint))
+    _write("\n" + reliability_table(honesty))
+    return figures
+
+
+def _calibrate(found: list[Predictions]) -> dict[str, object]:
+    scores = np.concatenate([predictions.scores for predictions in found])
+    logits = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))
+    judged = np.concatenate([predictions.weight_2d >= _LIKELY for predictions in found])
+    right = np.concatenate([_right(predictions) for predictions in found])
+    calibration = fit_calibration(logits.astype(np.float32), right, judged)
+    return asdict(calibration)
+
+
+def _right(found: Predictions) -> Bool[np.ndarray, "people joints"]:
+    distance: Float32[np.ndarray, "people joints"] = np.linalg.norm(
+        found.joints_px - found.true_px, axis=2
+    )
+    return distance < SCORE_RADIUS_PX
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
