@@ -14,6 +14,7 @@ from edge_pose.errors import EdgePoseError
 COMMANDS: Final = {
     "label": ("train.label_command", "let the teachers label real pictures"),
     "student": ("train.student_command", "train the pose network"),
+    "detector": ("train.detector_command", "train the person detector"),
     "evaluate": ("train.evaluate", "measure or calibrate a pose network on held-out people"),
     "synth": ("train.synth.command", "render labelled pictures of people who do not exist"),
 }
