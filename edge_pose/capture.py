@@ -175,8 +175,8 @@ class Camera:
         self._progress_ns = clock()
         self._finished = False
         self._failure: EdgePoseError | None = None
+        # Started by the first read, so that no frame is lost while the networks load.
         self._thread = threading.Thread(target=self._capture, name="capture", daemon=True)
-        self._thread.start()
 
     @property
     def state(self) -> CameraState:
@@ -202,6 +202,9 @@ class Camera:
 
     def read(self, timeout_s: float) -> Frame | None:
         """Take the newest frame.  Raises CameraLost when capture itself is beyond help."""
+        if self._thread.ident is None:
+            self._progress_ns = self._clock()
+            self._thread.start()
         frame = self._mailbox.take(timeout_s)
         if frame is None and self._failure is not None:
             raise self._failure
@@ -215,7 +218,8 @@ class Camera:
     def close(self) -> None:
         """Let go of the camera; a driver that does not answer is left behind."""
         self._stop.set()
-        self._thread.join(_GOODBYE_S)
+        if self._thread.ident is not None:
+            self._thread.join(_GOODBYE_S)
 
     def _silence_s(self) -> float:
         return (self._clock() - self._progress_ns) / NS_PER_S

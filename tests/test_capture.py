@@ -204,12 +204,23 @@ class Script:
 def test_a_lost_camera_comes_back_with_another_frame_size_and_the_count_goes_on() -> None:
     script = Script([grab(0), grab(1)], [grab(2, width=32)])
     camera = Camera(script, clock=lambda: 0)
+    taken = 0 if camera.read(0.0) is None else 1
     assert script.away.wait(LONG_S)
     frame = camera.read(0.0)
     assert frame is not None
     assert (frame.sequence, frame.image.shape) == (2, (48, 32, 3))
-    assert (camera.reconnects, camera.skipped, camera.state) == (1, 2, "offline")
+    assert (camera.reconnects, camera.skipped, camera.state) == (1, 2 - taken, "offline")
     assert not camera.ended
+    camera.close()
+
+
+def test_nothing_is_grabbed_before_somebody_looks() -> None:
+    """While the networks load, a clip in real time would play to nobody."""
+    script = Script([])
+    camera = Camera(script, clock=lambda: 0)
+    assert not script.away.wait(0.05)
+    camera.read(0.0)
+    assert script.away.wait(LONG_S)
     camera.close()
 
 
