@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAP = (ROOT / "docs" / "map.md").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, GROUPS = PYPROJECT["project"], PYPROJECT["dependency-groups"]
-ELSEWHERE = {ROOT / "benchmarks" / "mediapipe_worker.py"}
-"""Runs in an environment of its own."""
+ELSEWHERE = {ROOT / "benchmarks" / "mediapipe_worker.py", ROOT / "tests" / "rtsp_server.py"}
+"""They run on an interpreter of their own: MediaPipe's old one, and Debian's, which has GObject."""
 ROOMS = ("edge_pose", "train", "export", "benchmarks")
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".css", ".js", ".service", ".sh", ""}
 MACHINE_PATHS = re.compile(r"(?<![\w.$~}/-])/(?:work|root|home/\w+|mnt/\w+|Users/\w+)/[\w.]")
