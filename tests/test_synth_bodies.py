@@ -83,6 +83,19 @@ def test_a_limb_keeps_its_lengths_and_its_end_lands_on_the_target() -> None:
     assert limb.middle_m[1] > 0.0  # the elbow points along the pole
 
 
+def test_a_limb_asked_to_stay_in_the_reference_pose_does_not_turn() -> None:
+    """A hinge the wrong way round would land the end just as well, with the elbow inside out."""
+    reference_m = np.array([[0.1, 0.0, 0.0], [0.12, 0.0, -0.3], [0.1, -0.1, -0.55]])
+    limb = bend_limb(
+        reference_m,
+        start_m=reference_m[0],
+        target_m=reference_m[2],
+        pole=reference_m[1] - reference_m[0],
+    )
+    np.testing.assert_allclose(limb.upper_turn, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(limb.lower_turn, np.eye(3), atol=1e-9)
+
+
 def test_a_limb_stretches_towards_a_target_beyond_its_reach() -> None:
     reference_m = np.array([[0.0, 0.0, 0.0], [0.02, 0.0, -0.3], [0.0, -0.1, -0.55]])
     limb = bend_limb(
