@@ -1,10 +1,11 @@
-"""`python -m export pack …`: the gate's command line."""
+"""`python -m export graph|pack …`: the gate's command line."""
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from export.pack import NetworkSource, PackOrder, pack
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
     try:
+        if options.command == "graph":
+            import_module("export.graph_command").main(options)
+            return 0
         bundle = pack(_order(options), options.out)
     except (EdgePoseError, OSError, json.JSONDecodeError) as error:
         sys.stderr.write(f"export: {error}\n")
@@ -29,9 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    graph = commands.add_parser("graph", help="write ONNX files and golden pictures from runs")
+    if "graph" in words[:1]:  # its module needs torch, which packing does not
+        import_module("export.graph_command").add_arguments(graph)
     command = commands.add_parser("pack", help="write a bundle folder from trained networks")
     command.add_argument("--pose", type=Path, required=True, help="pose network, ONNX")
     command.add_argument("--detector", type=Path, required=True, help="detector, ONNX")

@@ -108,3 +108,15 @@ def test_a_letterboxed_bar_is_found_where_it_was() -> None:
     np.testing.assert_allclose(
         apply_affine(fitted.image_from_input, corners), [[200, 120], [240, 360]], atol=1.1
     )
+
+
+@pytest.mark.parametrize("length", [150.0, 700.0, 1700.0])
+def test_a_square_in_a_4k_frame_has_its_middle_where_the_affine_says(length: float) -> None:
+    image = np.zeros((2160, 3840, 3), np.uint8)
+    image[981:1022, 1491:1532] = 255
+    crop = take_crop(image, box(1480, 1000 - length / 2, 1560, 1000 + length / 2))
+    weights = crop.image[..., 0].astype(np.float64)
+    rows, columns = np.indices(weights.shape)
+    middle = np.array([[(columns * weights).sum(), (rows * weights).sum()]]) / weights.sum()
+    found = apply_affine(crop.image_from_crop, middle.astype(np.float32))
+    np.testing.assert_allclose(found, [[1511.0, 1001.0]], atol=0.25)

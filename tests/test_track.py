@@ -115,6 +115,19 @@ def test_people_who_walk_through_each_other_keep_their_numbers_by_pose() -> None
     assert heights[2] == pytest.approx(210.0)
 
 
+def test_twins_who_pass_each_other_keep_their_numbers_by_their_way() -> None:
+    stage = Stage()
+    for index in range(21):
+        right, left = pose_at(300 + 30 * index), pose_at(900 - 30 * index)
+        hidden = abs(index - 10) < 2
+        tracks = stage.play(*([right] if hidden else [right, left]), step_ms=100)
+        if index == 0:
+            first = {track.number: track.pose.joints_px[0, 0] for track in tracks}
+    last = {track.number: track.pose.joints_px[0, 0] for track in tracks if track.visible}
+    assert first == {1: pytest.approx(300, abs=1), 2: pytest.approx(900, abs=1)}
+    assert last == {1: pytest.approx(900, abs=1), 2: pytest.approx(300, abs=1)}
+
+
 def test_a_person_at_five_frames_a_second_is_followed_at_walking_pace() -> None:
     stage = Stage()
     for index in range(15):
