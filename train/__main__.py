@@ -1,7 +1,7 @@
 """`python -m train <command>`: the workshop's command line, one module per command.
 
-A command's module has `add_arguments(parser)` and `main(arguments)`.  It is imported only when asked for,
-so that one command does not need the others' packages.
+A command's module has `add_arguments(parser)` and `main(arguments)`.  It is imported only when
+asked for, so that one command does not need the others' packages.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def linear(colour: Colour) -> Linear:
 
 
 def draw_colour(
-    rng: np.random.Generator, site: Site, *, saturation: float = 0.6, brightest: float = 0.9
+    rng: np.random.Generator, site: Site, *, saturation: float = 0.6, brightest: float = 0.9,
 ) -> Linear:
     """Draw a colour, mostly from the site's palette."""
     if rng.random() < site.palette_share:

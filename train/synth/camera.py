@@ -1,6 +1,7 @@
 """Pinhole cameras: where they stand, what they see, and the window cut from their picture.
 
-World: metres, z up, floor at z = 0.  Camera: x right, y down, z forward.  Pixel centres are at integers.
+World: metres, z up, floor at z = 0.  Camera: x right, y down, z forward.  Pixel centres are at
+integers.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Camera:
 
 
 def look_at(
-    position_m: Float64[np.ndarray, "3"], target_m: Float64[np.ndarray, "3"], *, roll_rad: float
+    position_m: Float64[np.ndarray, "3"], target_m: Float64[np.ndarray, "3"], *, roll_rad: float,
 ) -> Float64[np.ndarray, "4 4"]:
     """Turn a camera at a position towards a target, then about its own axis."""
     forward = target_m - position_m
@@ -43,12 +44,12 @@ def look_at(
 
 
 def centred_matrix(
-    width_px: int, height_px: int, *, field_of_view_rad: float
+    width_px: int, height_px: int, *, field_of_view_rad: float,
 ) -> Float64[np.ndarray, "3 3"]:
     """Give the matrix of a camera whose wider side spans the field of view."""
     focal_px = max(width_px, height_px) / 2 / np.tan(field_of_view_rad / 2)
     return np.array(
-        [[focal_px, 0, (width_px - 1) / 2], [0, focal_px, (height_px - 1) / 2], [0, 0, 1]]
+        [[focal_px, 0, (width_px - 1) / 2], [0, focal_px, (height_px - 1) / 2], [0, 0, 1]],
     )
 
 
@@ -65,7 +66,7 @@ def project(camera: Camera, points_m: Float64[np.ndarray, "n 3"]) -> Float64[np.
 
 
 def window(
-    camera: Camera, *, centre_px: Float64[np.ndarray, "2"], side_px: float, size_px: int
+    camera: Camera, *, centre_px: Float64[np.ndarray, "2"], side_px: float, size_px: int,
 ) -> Camera:
     """Cut a square window out of a camera's picture and scale it to `size_px`.
 
@@ -78,7 +79,7 @@ def window(
             [scale, 0, -corner_px[0] * scale - 0.5],
             [0, scale, -corner_px[1] * scale - 0.5],
             [0, 0, 1],
-        ]
+        ],
     )
     return Camera(
         matrix=window_from_picture @ camera.matrix,

@@ -1,7 +1,8 @@
 """Labelled pictures on disk: a folder with `dataset.json` and numbered chunks of a fixed number of frames.
 
-A chunk is one .npz without pickles, written whole or not at all.  Pictures lie in it as JPEG and PNG, one after
-the other, with offsets; what belongs to persons lies in arrays with one row per person and the index of its frame.
+A chunk is one .npz without pickles, written whole or not at all.  Pictures lie in it as JPEG and
+PNG, one after the other, with offsets; what belongs to persons lies in arrays with one row per
+person and the index of its frame.
 """
 
 import json
@@ -29,6 +30,10 @@ MANIFEST: Final = "dataset.json"
 class Chunk:
     """What one file holds; the field names are those in the file."""
 
+    camera_matrix: Float64[np.ndarray, "frames 3 3"]
+    frame_seed: Int64[np.ndarray, "frames"]
+    size: Int32[np.ndarray, "frames 2"]
+    """Width, height."""
     jpeg_bytes: UInt8[np.ndarray, "_"]
     jpeg_offsets: Int64[np.ndarray, "frames+1"]
     ids_png_bytes: UInt8[np.ndarray, "_"]
@@ -40,10 +45,6 @@ class Chunk:
     depth_png_bytes: UInt8[np.ndarray, "_"]
     """16-bit: millimetres along the camera's axis to people; 0 elsewhere."""
     depth_png_offsets: Int64[np.ndarray, "frames+1"]
-    camera_matrix: Float64[np.ndarray, "frames 3 3"]
-    frame_seed: Int64[np.ndarray, "frames"]
-    size: Int32[np.ndarray, "frames 2"]
-    """Width, height."""
     frame: Int32[np.ndarray, "people"]
     number: Int32[np.ndarray, "people"]
     joints_m: Float32[np.ndarray, "people joints 3"]
@@ -78,7 +79,7 @@ class Chunk:
 
 
 def _decode(
-    data: UInt8[np.ndarray, "_"], offsets: Int64[np.ndarray, "_"], index: int, flag: int
+    data: UInt8[np.ndarray, "_"], offsets: Int64[np.ndarray, "_"], index: int, flag: int,
 ) -> Shaped[np.ndarray, "..."]:
     picture = cv2.imdecode(data[offsets[index] : offsets[index + 1]], flag)
     assert picture is not None
@@ -131,13 +132,13 @@ def _millimetres(
 
 
 def _rows(
-    rows: Sequence[Float32[np.ndarray, "..."]], shape: tuple[int, ...]
+    rows: Sequence[Float32[np.ndarray, "..."]], shape: tuple[int, ...],
 ) -> Float32[np.ndarray, "people ..."]:
     return np.array(rows, np.float32).reshape(-1, *shape)
 
 
 def _encode(
-    extension: str, pictures: Sequence[Shaped[np.ndarray, "..."]], options: list[int]
+    extension: str, pictures: Sequence[Shaped[np.ndarray, "..."]], options: list[int],
 ) -> tuple[UInt8[np.ndarray, "_"], Int64[np.ndarray, "_"]]:
     encoded = [cv2.imencode(extension, picture, options)[1].ravel() for picture in pictures]
     offsets = np.cumsum([0, *(len(data) for data in encoded)], dtype=np.int64)
@@ -173,7 +174,7 @@ def open_dataset(folder: Path, recipe: Mapping[str, object]) -> None:
         if chunk_path(folder, 0).exists():
             raise ConfigError(
                 f"{folder} holds chunks but no {MANIFEST}, so nobody knows how they were made; "
-                "choose an empty folder."
+                "choose an empty folder.",
             )
         part = path.with_suffix(".part")
         part.write_text(json.dumps(recipe, indent=1) + "\n")
@@ -185,5 +186,5 @@ def open_dataset(folder: Path, recipe: Mapping[str, object]) -> None:
         key = different[0]
         raise ConfigError(
             f"{path} was made with {key} {found.get(key)!r}, now {recipe[key]!r} is asked for; "
-            "give the same options again or choose another folder."
+            "give the same options again or choose another folder.",
         )

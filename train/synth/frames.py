@@ -84,14 +84,12 @@ def plan_frames(rng: np.random.Generator, count: int) -> list[FramePlan]:
                 view="hall" if is_hall else "close",
                 people=int(rng.choice(len(shares), p=shares)),
                 seed=int(rng.integers(2**63)),
-            )
+            ),
         )
     return plans
 
 
-def compose_frame(
-    studio: Studio, plan: FramePlan, bodies: Sequence[PosedBody]
-) -> LabelledFrame:
+def compose_frame(studio: Studio, plan: FramePlan, bodies: Sequence[PosedBody]) -> LabelledFrame:
     """Make the picture that a plan and its bodies describe; the same twice, on the same renderer."""
     assert len(bodies) == plan.people
     rng = np.random.default_rng(plan.seed)
@@ -113,7 +111,7 @@ def compose_frame(
     )
 
 
-def _shoot(  # noqa: PLR0913  # one more than the limit, all named
+def _shoot(  # one more than the limit, all named
     studio: Studio,
     people: Sequence[Person],
     camera: Camera,
@@ -142,7 +140,7 @@ def _shoot(  # noqa: PLR0913  # one more than the limit, all named
 
 
 def _close(
-    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody]
+    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody],
 ) -> tuple[list[Person], Camera]:
     people = []
     for number, body in enumerate(bodies, start=1):
@@ -156,7 +154,7 @@ def _close(
                 wardrobe=studio.wardrobe,
                 site=studio.site,
                 rng=rng,
-            )
+            ),
         )
     focus_m = np.array([[-0.5, -0.5, 0], [0.5, 0.5, 1.8]], np.float32)
     if people:
@@ -174,7 +172,7 @@ def _close(
 
 
 def _hall(
-    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody]
+    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody],
 ) -> tuple[list[Person], Camera]:
     width_px, height_px = (round(studio.size_px * side) for side in HALL_SIZE)
     camera = hall_camera(rng, studio.site, width_px=width_px, height_px=height_px)
@@ -194,7 +192,7 @@ def _hall(
 
 
 def _photo(
-    rng: np.random.Generator, studio: Studio, camera: Camera
+    rng: np.random.Generator, studio: Studio, camera: Camera,
 ) -> UInt8[np.ndarray, "height width 3"] | None:
     """Cut a backdrop of the picture's shape from one of the photos, in a share of the pictures."""
     if not studio.photos or rng.random() > PHOTO_SHARE:

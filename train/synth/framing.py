@@ -1,7 +1,8 @@
 """Where cameras stand: close to one person, or high up over a hall.
 
-A close view is a square cut from the picture of a wide camera, as the appliance cuts it: the person is seen as
-that camera sees them, off its axis or not, near or far, and the window may cut parts of the person off.
+A close view is a square cut from the picture of a wide camera, as the appliance cuts it: the person
+is seen as that camera sees them, off its axis or not, near or far, and the window may cut parts of
+the person off.
 """
 
 from typing import Final
@@ -47,7 +48,7 @@ def close_camera(
         wide = Camera(
             matrix=centred_matrix(*WIDE_PX, field_of_view_rad=field_of_view_rad),
             camera_from_world=look_at(
-                position_m, target_m, roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg)
+                position_m, target_m, roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg),
             ),
             width_px=WIDE_PX[0],
             height_px=WIDE_PX[1],
@@ -79,9 +80,7 @@ def _cut(
     )
 
 
-def hall_camera(
-    rng: np.random.Generator, site: Site, *, width_px: int, height_px: int
-) -> Camera:
+def hall_camera(rng: np.random.Generator, site: Site, *, width_px: int, height_px: int) -> Camera:
     """Look from the origin along +y, down onto the floor of a hall."""
     pitch_rad = np.radians(rng.uniform(*site.hall_pitch_deg))
     position_m = np.array([0, 0, rng.uniform(*site.hall_height_m)])
@@ -100,10 +99,10 @@ def hall_camera(
 
 
 def places_in_view(
-    rng: np.random.Generator, camera: Camera, count: int
+    rng: np.random.Generator, camera: Camera, count: int,
 ) -> Float64[np.ndarray, "people 2"]:
     """Find points on the floor where people would be seen and keep out of each other's way."""
-    places: list[Float64[np.ndarray, "2"]] = []
+    places: list[Float64[np.ndarray, 2]] = []
     size_px = np.array([camera.width_px, camera.height_px])
     while len(places) < count:
         distance_m = log_uniform(rng, *HALL_DISTANCE_M)

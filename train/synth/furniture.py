@@ -46,7 +46,7 @@ def box(
 
 
 def furniture(
-    rng: np.random.Generator, site: Site, person: Person, wardrobe: Wardrobe
+    rng: np.random.Generator, site: Site, person: Person, wardrobe: Wardrobe,
 ) -> Iterator[Thing]:
     """Give a person the bench, seat, box, tool and hat that belong to the pose."""
     props = person.body.props
@@ -65,7 +65,7 @@ def furniture(
 
 
 def _bench(
-    rng: np.random.Generator, site: Site, person: Person, height_m: float
+    rng: np.random.Generator, site: Site, person: Person, height_m: float,
 ) -> Iterator[Thing]:
     props, turn = person.body.props, turned(person.body.facing_rad)
     depth_m, length_m = rng.uniform(0.45, 0.9), rng.uniform(0.9, 2.2)
@@ -208,7 +208,7 @@ def _hat(person: Person, wardrobe: Wardrobe) -> Thing:
     return Thing(
         shape=hat,
         world_from_shape=placed(
-            posed_from_rest[:3, :3], posed_from_rest[:3] @ middle_m + person.shift_m, size_m
+            posed_from_rest[:3, :3], posed_from_rest[:3] @ middle_m + person.shift_m, size_m,
         ),
         colour=person.appearance.hat_colour,
         roughness=0.25 if hat == "helmet" else 0.9,

@@ -1,8 +1,8 @@
 """What can be worn: the body's surface cut into layers, and the smoothed surface that cloth hangs on.
 
-In: the rest shape of the body model.  Out: per-vertex data for the graphics card, triangles per layer, and for
-every posed body the two surfaces (skin and cloth) with their normals.  A garment has no mesh of its own; it is
-the body's surface, smoothed and moved outwards, so it follows every pose.
+In: the rest shape of the body model.  Out: per-vertex data for the graphics card, triangles per
+layer, and for every posed body the two surfaces (skin and cloth) with their normals.  A garment has
+no mesh of its own; it is the body's surface, smoothed and moved outwards, so it follows every pose.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import sparse
 from scipy.spatial import ConvexHull
 
@@ -41,6 +41,8 @@ PARTS: Final = (
 PART: Final = {name: index for index, name in enumerate(PARTS)}
 TORSO, ARM, HAND, LEG, FOOT, HEAD, NECK, EYE = range(8)
 """Groups of bones that decide which garment may cover a vertex."""
+CELL_M: Final = 0.006
+"""Vertices of one bone closer than this are drawn as one: less than a pixel in most pictures."""
 SMOOTHING_DOUBLINGS: Final = 5
 """Cloth is the skin after 2^5 steps of Laplacian smoothing: muscles vanish, limbs stay."""
 
@@ -120,8 +122,8 @@ def surfaces_of(wardrobe: Wardrobe, vertices_m: Float32[np.ndarray, "vertices 3"
 def open_wardrobe(model: BodyModel) -> Wardrobe:
     """Cut the surface of a body model into layers."""
     rest_m = model.template_m
-    faces = model.faces
     groups, parts = _groups_and_parts(model)
+    faces = _coarse_faces(model, is_eye=groups[:, EYE] > 0.5)
     along = _along(model)
     paint = _face_paint(model)
     bone = {label: index for index, label in enumerate(model.skeleton.labels)}
@@ -134,7 +136,7 @@ def open_wardrobe(model: BodyModel) -> Wardrobe:
         vertex_data=np.hstack([rest_m, groups, along, paint, parts[:, None]]).astype(np.float32),
         faces=faces.astype(np.int32),
         layer_faces=_layer_faces(faces, rest_m, groups, along, eye_m),
-        cloth_from_skin=_cloth_from_skin(faces, rest_m, groups),
+        cloth_from_skin=_cloth_from_skin(model.faces, rest_m, groups),
         vertex_from_face=sparse.csr_array(
             (np.ones(faces.size, np.float32), (faces.ravel(), corners)),
             shape=(len(rest_m), len(faces)),
@@ -146,7 +148,7 @@ def open_wardrobe(model: BodyModel) -> Wardrobe:
 
 
 def _normals(
-    wardrobe: Wardrobe, vertices_m: Float32[np.ndarray, "vertices 3"]
+    wardrobe: Wardrobe, vertices_m: Float32[np.ndarray, "vertices 3"],
 ) -> Float32[np.ndarray, "vertices 3"]:
     first, second, third = (vertices_m[wardrobe.faces[:, corner]] for corner in range(3))
     edge, other = second - first, third - first
@@ -161,6 +163,28 @@ def _normals(
     normals = wardrobe.vertex_from_face @ areas
     lengths = np.sqrt(np.einsum("ij,ij->i", normals, normals))
     return (normals / np.maximum(lengths, 1e-12)[:, None]).astype(np.float32)
+
+
+def _coarse_faces(
+    model: BodyModel, *, is_eye: Bool[np.ndarray, "vertices"],
+) -> Int64[np.ndarray, "faces 3"]:
+    """Merge vertices that share a bone and a cell of a grid; the first of each cell stays.
+
+    The body model spends two thirds of its triangles on hands, feet and head.
+    """
+    cells = np.floor(model.template_m / CELL_M).astype(np.int64)
+    bones = model.skin_weights.argmax(axis=1)
+    unmerged = np.where(is_eye, np.arange(len(cells)), -1)
+    keys = np.column_stack([cells, bones, unmerged])
+    _, first, cell_of_vertex = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    merged = first[cell_of_vertex.ravel()][model.faces]
+    is_triangle = (
+        (merged[:, 0] != merged[:, 1])
+        & (merged[:, 1] != merged[:, 2])
+        & (merged[:, 2] != merged[:, 0])
+    )
+    _, unique = np.unique(np.sort(merged[is_triangle], axis=1), axis=0, return_index=True)
+    return merged[is_triangle][np.sort(unique)]
 
 
 def _groups_and_parts(
@@ -297,7 +321,7 @@ def _cloth_from_skin(
 
 
 def _shoe_from_skin(
-    rest_m: Float32[np.ndarray, "vertices 3"], foot: Float32[np.ndarray, "vertices"]
+    rest_m: Float32[np.ndarray, "vertices 3"], foot: Float32[np.ndarray, "vertices"],
 ) -> sparse.csr_array:
     """Project each foot's vertices onto its convex hull: weights of three hull vertices a row."""
     rows: list[int] = []

@@ -5,13 +5,14 @@ from typing import Final, Literal, TypeAlias
 
 import moderngl
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
 from edge_pose.errors import ConfigError
 from train.synth.camera import Camera
 
 RendererKind: TypeAlias = Literal["any", "gpu", "software"]
 SOFTWARE_NAMES: Final = ("llvmpipe", "softpipe", "swrast", "software rasterizer")
+NOISE_CELLS: Final = 32
 SHADERS: Final = Path(__file__).parent / "shaders"
 
 
@@ -25,16 +26,16 @@ def open_context(kind: RendererKind) -> moderngl.Context:
         raise ConfigError(
             f"OpenGL here is drawn by {name!r}, but --renderer {kind} was asked for; choose another "
             "device with GLCONTEXT_DEVICE_INDEX, another driver with "
-            "__EGL_VENDOR_LIBRARY_FILENAMES, or --renderer any."
+            "__EGL_VENDOR_LIBRARY_FILENAMES, or --renderer any.",
         )
     return context
 
 
 def load_program(
-    context: moderngl.Context, vertex: str, fragment: str, *, define: str = ""
+    context: moderngl.Context, vertex: str, fragment: str, *defines: str,
 ) -> moderngl.Program:
     """Compile two shaders from files, with the libraries of noise and light they share."""
-    head = "#version 330\n" + (f"#define {define}\n" if define else "")
+    head = "\n".join(["#version 330", *(f"#define {define}" for define in defines), ""])
     noise, lighting = ((SHADERS / f"{name}.glsl").read_text() for name in ("noise", "lighting"))
     return context.program(
         vertex_shader=head + noise + (SHADERS / f"{vertex}.glsl").read_text(),
@@ -89,3 +90,23 @@ def clip_from_world_along(
     transform[:3, :3] = axes
     transform[:3, 3] = -axes @ centre_m
     return transform
+
+
+def noise_tables(
+    rng: np.random.Generator,
+) -> tuple[UInt8[np.ndarray, "cells cells cells"], UInt8[np.ndarray, "_ _ _ 4"]]:
+    """Make the tiling tables of noise.glsl: random bytes, and their fractal sum with its slope."""
+    coarse = rng.random((NOISE_CELLS,) * 3)
+    fine = coarse
+    for axis in range(3):
+        between = (fine + np.roll(fine, -1, axis)) / 2
+        fine = np.stack([fine, between], axis=axis + 1)
+        fine = fine.reshape([2 * NOISE_CELLS if a <= axis else NOISE_CELLS for a in range(3)])
+    fractal = 0.65 * fine + 0.35 * rng.random(fine.shape)
+    steps = [np.roll(fractal, -1, axis) - np.roll(fractal, 1, axis) for axis in (2, 1, 0)]
+    stored = np.stack([*(0.5 + 0.25 * step for step in steps), fractal], axis=-1)
+    return _bytes(coarse), _bytes(stored)
+
+
+def _bytes(share: Float64[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    return np.clip(share * 255, 0, 255).astype(np.uint8)

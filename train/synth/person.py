@@ -52,9 +52,7 @@ class Person:
     @property
     def drawn(self) -> DressedBody:
         """What the renderer needs."""
-        return DressedBody(
-            number=self.number, surfaces=self.surfaces, appearance=self.appearance
-        )
+        return DressedBody(number=self.number, surfaces=self.surfaces, appearance=self.appearance)
 
 
 def stage_person(

@@ -1,8 +1,9 @@
 """Draws dressed bodies and things, and the labels of every pixel.
 
 In: people, things, light and a camera.  Out: the picture, how much of each pixel is person, and per
-pixel the person, the body part and the depth.  Labels are drawn apart from the picture, one sample at
-each pixel's centre, because labels taken from a supersampled picture sit a fraction of a pixel off.
+pixel the person, the body part and the depth.  Both are drawn at once, finer than the picture.
+Colours are averaged down; labels cannot be, so each pixel takes the fine sample nearest to its
+centre, which is at most 0.3 px away and on average not at all.
 """
 
 from collections.abc import Sequence
@@ -24,13 +25,14 @@ from train.synth.opengl import (
     clip_from_world,
     clip_from_world_along,
     load_program,
+    noise_tables,
     open_context,
     set_uniforms,
 )
 from train.synth.things import SHAPES, Shape, Thing
 
-SUPERSAMPLING: Final = 1.5
-"""Samples per pixel and axis in the picture: close to the looks of 2 at half its cost."""
+SUPERSAMPLING: Final = 1.25
+"""Samples per pixel and axis in the picture: enough for soft edges, and cost grows with its square."""
 SHADOW_SIZE: Final = 1024
 SHADOW_DEPTH_M: Final = 10.0
 SHADOW_OFFSET_M: Final = 0.008
@@ -39,13 +41,14 @@ FAR_M: Final = 60.0
 OUTLINE_SIZE: Final = 128
 OUTLINE_OFFSET_M: Final = 0.012
 """What clothes add on average; the outline is drawn from the body alone."""
+OPEN_LAYERS: Final = (Layer.TROUSERS, Layer.SHIRT, Layer.VEST)
+"""Garments whose inside can be seen."""
 MOST_THINGS: Final = 512
 THING_FORMAT: Final = "4f 4f 4f 4f 4f/i"
 THING_INPUTS: Final = ("i_row0", "i_row1", "i_row2", "i_colour", "i_finish")
 BODY_INPUTS: Final = ("in_rest", "in_groups", "in_more_groups", "in_along", "in_face", "in_part")
-BODY_PASSES: Final = ("body", "body labels")
-THING_PASSES: Final = ("thing", "thing labels", "thing depth")
-NOISE_UNIT, SHADOW_UNIT, BACKDROP_UNIT = range(3)
+THING_PASSES: Final = ("thing", "thing depth")
+NOISE_UNIT, FRACTAL_UNIT, SHADOW_UNIT, BACKDROP_UNIT = range(4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +98,16 @@ class _BodyBuffers:
         posed = ("3f 3f", "in_position", "in_normal")
         fixed = (renderer.body_data, "3f 4f 4f 3f 4f 1f", *BODY_INPUTS)
         self.layers = {
-            (name, layer): context.vertex_array(
-                renderer.programs[name],
+            layer: context.vertex_array(
+                renderer.layer_programs[layer],
                 [(self.cloth if layer in CLOTH_LAYERS else self.skin, *posed), fixed],
                 indices,
                 skip_errors=True,
             )
-            for name in BODY_PASSES
             for layer, indices in renderer.layer_indices.items()
         }
         self.whole = context.vertex_array(
-            renderer.programs["body depth"], [(self.skin, *posed)], renderer.all_indices
+            renderer.programs["body depth"], [(self.skin, *posed)], renderer.all_indices,
         )
 
     def load(self, surfaces: Surfaces) -> None:
@@ -124,13 +126,13 @@ class Renderer:
         self.wardrobe = wardrobe
         body, thing = ("body_vertex", "body_fragment"), ("object_vertex", "object_fragment")
         self.programs = {
-            "body": load_program(context, *body),
-            "body labels": load_program(context, *body, define="LABELS"),
             "body depth": load_program(context, "body_depth_vertex", "depth_fragment"),
             "thing": load_program(context, *thing),
-            "thing labels": load_program(context, *thing, define="LABELS"),
             "thing depth": load_program(context, "object_vertex", "depth_fragment"),
             "backdrop": load_program(context, "backdrop_vertex", "backdrop_fragment"),
+        }
+        self.layer_programs = {
+            layer: load_program(context, *body, f"LAYER {layer % Layer.HANDS:d}") for layer in Layer
         }
         self.body_data = context.buffer(wardrobe.vertex_data.tobytes())
         self.layer_indices = {
@@ -155,20 +157,17 @@ class Renderer:
                 )
         square = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
         self._square = context.vertex_array(
-            self.programs["backdrop"], [(context.buffer(square.tobytes()), "2f", "in_corner")]
+            self.programs["backdrop"], [(context.buffer(square.tobytes()), "2f", "in_corner")],
         )
-        noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32), np.uint8)
-        self._noise = context.texture3d((32, 32, 32), 1, noise.tobytes())
+        noise, fractal = noise_tables(np.random.default_rng(0))
+        self._noise = context.texture3d(noise.shape, 1, noise.tobytes())
+        self._fractal = context.texture3d(fractal.shape[:3], 4, fractal.tobytes())
         self._shadow = context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
         self._shadow.compare_func = "<="
         self._shadow.filter = (moderngl.LINEAR, moderngl.LINEAR)
         self._shadow_target = context.framebuffer(depth_attachment=self._shadow)
-        self._outline = context.framebuffer(
-            [context.renderbuffer((OUTLINE_SIZE, OUTLINE_SIZE), 1)]
-        )
-        self._targets: dict[
-            tuple[int, int], tuple[moderngl.Framebuffer, moderngl.Framebuffer, moderngl.Texture]
-        ] = {}
+        self._outline = context.framebuffer([context.renderbuffer((OUTLINE_SIZE, OUTLINE_SIZE), 1)])
+        self._targets: dict[tuple[int, int], tuple[moderngl.Framebuffer, moderngl.Texture]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -194,23 +193,28 @@ class Renderer:
             radius_m=scene.radius_m,
             depth_m=max(SHADOW_DEPTH_M, scene.radius_m),
         )
-        self._draw_shadows(scene, counts, shadow_from_world)
-        picture, labels, backdrop = self._target(camera.width_px, camera.height_px)
+        self._draw_shadows(scene, shadow_from_world)
+        target, backdrop = self._target(camera.width_px, camera.height_px)
         backdrop.write(np.ascontiguousarray(scene.backdrop[::-1]).tobytes())
-        self._set_view(scene, camera, shadow_from_world, picture.size)
+        self._set_view(scene, camera, shadow_from_world, target.size)
         self._noise.use(NOISE_UNIT)
+        self._fractal.use(FRACTAL_UNIT)
         self._shadow.use(SHADOW_UNIT)
         backdrop.use(BACKDROP_UNIT)
-        colours = self._draw_picture(scene, counts, picture)
-        values = self._draw_labels(scene, counts, labels)
+        fine, fine_labels = self._draw(scene, counts, target)
         size = (camera.width_px, camera.height_px)
-        small = cv2.resize(colours, size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+        rows, columns = (
+            np.floor((np.arange(count) + 0.5) * len_fine / count).astype(int)
+            for count, len_fine in zip(size[::-1], fine.shape, strict=False)
+        )
+        labels = fine_labels[rows[:, None], columns]
         return Rendering(
             image=np.ascontiguousarray(small[:, :, :3]),
             soft=np.ascontiguousarray(small[:, :, 3]),
-            person=values[:, :, 0].astype(np.uint8),
-            part=values[:, :, 1].astype(np.uint8),
-            depth_m=np.ascontiguousarray(values[:, :, 2]),
+            person=labels[:, :, 0].astype(np.uint8),
+            part=labels[:, :, 1].astype(np.uint8),
+            depth_m=np.ascontiguousarray(labels[:, :, 2]),
         )
 
     def outline_area_px(self, index: int, outline_camera: Camera) -> float:
@@ -220,14 +224,12 @@ class Renderer:
         set_uniforms(program, u_clip_from_world=clip, u_offset=OUTLINE_OFFSET_M)
         self._outline.use()
         self._outline.clear()
-        self.context.disable(moderngl.DEPTH_TEST)
+        self.context.enable_only(moderngl.CULL_FACE)
         self._bodies[index].whole.render()
         covered = np.frombuffer(self._outline.read(components=1), np.uint8)
         return float(np.count_nonzero(covered))
 
-    def _target(
-        self, width: int, height: int
-    ) -> tuple[moderngl.Framebuffer, moderngl.Framebuffer, moderngl.Texture]:
+    def _target(self, width: int, height: int) -> tuple[moderngl.Framebuffer, moderngl.Texture]:
         if (width, height) not in self._targets:
             context = self.context
             fine = (round(width * SUPERSAMPLING), round(height * SUPERSAMPLING))
@@ -235,23 +237,22 @@ class Renderer:
             backdrop.repeat_x = backdrop.repeat_y = False
             self._targets[width, height] = (
                 context.framebuffer(
-                    [context.renderbuffer(fine, 4)], context.depth_renderbuffer(fine)
-                ),
-                context.framebuffer(
-                    [context.renderbuffer((width, height), 4, dtype="f4")],
-                    context.depth_renderbuffer((width, height)),
+                    [
+                        context.renderbuffer(fine, 4),
+                        context.renderbuffer(fine, 4, dtype="f4"),
+                    ],
+                    context.depth_renderbuffer(fine),
                 ),
                 backdrop,
             )
         return self._targets[width, height]
 
     def _load_things(self, things: Sequence[Thing], camera: Camera) -> dict[Shape, int]:
-        """Write the instances of each shape, roughly from near to far so that hidden ones cost little."""
+        """Write the instances of each shape from near to far, so that hidden ones cost little."""
         eye_m = camera.position_m
 
-        def nearness(thing: Thing) -> float:
-            size_m = np.linalg.norm(thing.world_from_shape[:, :3], axis=0).max()
-            return float(np.linalg.norm(thing.world_from_shape[:, 3] - eye_m) + 5 * (size_m > 8))
+        def nearness(thing: Thing) -> tuple[bool, float]:
+            return thing.is_ground, float(np.linalg.norm(thing.world_from_shape[:, 3] - eye_m))
 
         counts: dict[Shape, int] = {}
         for shape, instances in self._instances.items():
@@ -278,19 +279,23 @@ class Renderer:
             if count:
                 self._thing_arrays[name, shape].render(instances=count)
 
-    def _draw_shadows(
-        self, scene: Scene, counts: dict[Shape, int], shadow_from_world: Float64[np.ndarray, "4 4"]
-    ) -> None:
+    def _draw_shadows(self, scene: Scene, shadow_from_world: Float64[np.ndarray, "4 4"]) -> None:
         self._shadow_target.use()
         self._shadow_target.clear(depth=1.0)
         self.context.enable_only(moderngl.DEPTH_TEST)
         for name in ("body depth", "thing depth"):
             set_uniforms(
-                self.programs[name], u_clip_from_world=shadow_from_world, u_offset=SHADOW_OFFSET_M
+                self.programs[name], u_clip_from_world=shadow_from_world, u_offset=SHADOW_OFFSET_M,
             )
+        self.context.enable(moderngl.CULL_FACE)
         for buffers, _ in zip(self._bodies, scene.people, strict=False):
             buffers.whole.render()
-        self._draw_things("thing depth", counts)
+        self.context.disable(moderngl.CULL_FACE)
+        casters = {
+            shape: sum(thing.shape == shape and not thing.is_ground for thing in scene.things)
+            for shape in SHAPES
+        }
+        self._draw_things("thing depth", casters)
 
     def _set_view(
         self,
@@ -300,9 +305,10 @@ class Renderer:
         picture_size: tuple[int, int],
     ) -> None:
         light = scene.light
-        for name in (*BODY_PASSES, "thing", "thing labels", "backdrop"):
+        seeing = [self.programs[name] for name in ("thing", "backdrop")]
+        for program in (*self.layer_programs.values(), *seeing):
             set_uniforms(
-                self.programs[name],
+                program,
                 u_clip_from_world=clip_from_world(camera, near_m=NEAR_M, far_m=FAR_M),
                 u_depth_from_world=camera.camera_from_world[2],
                 u_camera=camera.position_m,
@@ -316,45 +322,45 @@ class Renderer:
                 u_shadow_softness=light.shadow_softness,
                 u_exposure=light.exposure,
                 u_noise=NOISE_UNIT,
+                u_fractal=FRACTAL_UNIT,
                 u_shadow=SHADOW_UNIT,
                 u_backdrop=BACKDROP_UNIT,
                 u_backdrop_texel=np.array([1 / picture_size[0], 1 / picture_size[1]]),
                 u_eye=self.wardrobe.eye_m,
             )
 
-    def _draw_picture(
-        self, scene: Scene, counts: dict[Shape, int], target: moderngl.Framebuffer
-    ) -> UInt8[np.ndarray, "height width 4"]:
+    def _draw(
+        self, scene: Scene, counts: dict[Shape, int], target: moderngl.Framebuffer,
+    ) -> tuple[UInt8[np.ndarray, "rows columns 4"], Float32[np.ndarray, "rows columns 4"]]:
         target.use()
         target.clear(depth=1.0)
         self.context.disable(moderngl.DEPTH_TEST)
         self._square.render(moderngl.TRIANGLE_STRIP)
         self.context.enable_only(moderngl.DEPTH_TEST)
-        self._draw_people("body", scene.people)
+        self._draw_people(scene.people)
         self._draw_things("thing", counts)
         width, height = target.size
-        pixels = np.frombuffer(target.read(components=4, alignment=1), np.uint8)
-        return np.ascontiguousarray(pixels.reshape(height, width, 4)[::-1])
+        colours = np.frombuffer(target.read(components=4, alignment=1), np.uint8)
+        labels = np.frombuffer(
+            target.read(components=4, attachment=1, dtype="f4", alignment=1), np.float32,
+        )
+        return (
+            np.ascontiguousarray(colours.reshape(height, width, 4)[::-1]),
+            labels.reshape(height, width, 4)[::-1],
+        )
 
-    def _draw_labels(
-        self, scene: Scene, counts: dict[Shape, int], target: moderngl.Framebuffer
-    ) -> Float32[np.ndarray, "height width 4"]:
-        target.use()
-        target.clear(depth=1.0)
-        self.context.enable_only(moderngl.DEPTH_TEST)
-        self._draw_people("body labels", scene.people)
-        self._draw_things("thing labels", counts)
-        width, height = target.size
-        values = np.frombuffer(target.read(components=4, dtype="f4", alignment=1), np.float32)
-        return values.reshape(height, width, 4)[::-1]
-
-    def _draw_people(self, name: str, people: Sequence[DressedBody]) -> None:
-        program = self.programs[name]
+    def _draw_people(self, people: Sequence[DressedBody]) -> None:
         for buffers, person in zip(self._bodies, people, strict=False):
-            set_uniforms(program, **_person_uniforms(person))
+            worn = _person_uniforms(person)
             for garment in person.appearance.garments:
-                set_uniforms(program, **_garment_uniforms(garment, person.appearance.seed))
-                buffers.layers[name, garment.layer].render()
+                program = self.layer_programs[garment.layer]
+                set_uniforms(program, **worn, **_garment_uniforms(garment, person.appearance.seed))
+                if garment.layer in OPEN_LAYERS:
+                    self.context.disable(moderngl.CULL_FACE)
+                else:
+                    self.context.enable(moderngl.CULL_FACE)
+                buffers.layers[garment.layer].render()
+        self.context.disable(moderngl.CULL_FACE)
 
 
 def _person_uniforms(person: DressedBody) -> dict[str, object]:
@@ -380,10 +386,8 @@ def _person_uniforms(person: DressedBody) -> dict[str, object]:
 
 
 def _garment_uniforms(garment: Garment, seed: float) -> dict[str, object]:
-    is_skin = garment.layer is Layer.HANDS
     swell, more_swell = garment.swell
     return {
-        "u_layer": int(Layer.SKIN if is_skin else garment.layer),
         "u_offset": garment.offset_m,
         "u_seed": seed + 3.1 * garment.layer,
         "u_swell": np.array(swell, np.float64),

@@ -23,7 +23,7 @@ OCCLUDERS: Final = (0.45, 0.3, 0.15, 0.1)
 """How often 0, 1, 2, 3 things stand between camera and people."""
 
 
-def build_scene(  # noqa: PLR0913  # one more than the limit, all named
+def build_scene(  # one more than the limit, all named
     rng: np.random.Generator,
     *,
     site: Site,
@@ -53,7 +53,7 @@ def build_scene(  # noqa: PLR0913  # one more than the limit, all named
     if with_occluders and people:
         things += _occluders(rng, site, camera, people)
     spread_m = max(
-        (float(np.linalg.norm(person.root_m - centre_m)) for person in people), default=0.0
+        (float(np.linalg.norm(person.root_m - centre_m)) for person in people), default=0.0,
     )
     return Scene(
         people=[person.drawn for person in people],
@@ -87,7 +87,7 @@ def _surroundings(
     """Build what lies around and behind; columns of `axes` are left, away from the camera, up."""
     floor_finish = FLOORS[rng.integers(len(FLOORS))]
     yield _floor(
-        draw_colour(rng, site, saturation=0.3, brightest=0.8), floor_finish, rng.uniform(0.5, 3)
+        draw_colour(rng, site, saturation=0.3, brightest=0.8), floor_finish, rng.uniform(0.5, 3),
     )
     ground_m = centre_m * [1, 1, 0]
     gap_m = rng.uniform(3, 14) if kind == "outdoors" else rng.uniform(0.9, 5)
@@ -141,7 +141,8 @@ def _on_the_wall(
         shines = has_windows and rng.random() < 0.5
         yield Thing(
             world_from_shape=placed(
-                axes, wall_m + axes[:, 0] * rng.uniform(-5, 5) + [0, 0, middle_m],
+                axes,
+                wall_m + axes[:, 0] * rng.uniform(-5, 5) + [0, 0, middle_m],
                 np.array([width_m, 0.06, height_m]),
             ),
             colour=rng.uniform(0.8, 4.0) * np.array([0.9, 0.95, 1.0])
@@ -154,7 +155,7 @@ def _on_the_wall(
 
 
 def _clutter(
-    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"]
+    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"],
 ) -> Iterator[Thing]:
     colour = draw_colour(rng, site, saturation=0.8)
     kind = rng.random()
@@ -162,7 +163,7 @@ def _clutter(
         size_m = np.array([*np.full(2, rng.uniform(0.05, 0.5)), rng.uniform(0.5, 3)])
         centre_m = spot_m + [0, 0, size_m[2] / 2]
         yield box(
-            rng, turn=UPRIGHT, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder"
+            rng, turn=UPRIGHT, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder",
         )
     elif kind < 0.4:
         yield from _shelf(rng, site, spot_m)
@@ -179,7 +180,7 @@ def _clutter(
 
 
 def _shelf(
-    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"]
+    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"],
 ) -> Iterator[Thing]:
     turn = turned(rng.uniform(0, np.pi))
     colour = draw_colour(rng, site, saturation=0.8)
@@ -197,12 +198,12 @@ def _shelf(
             offset_m = turn[:, 0] * rng.uniform(-0.45, 0.45) + [0, 0, size_m[2] / 2 + 0.015]
             item = draw_colour(rng, site, saturation=0.9)
             yield box(
-                rng, turn=turn, centre_m=centre_m + offset_m, size_m=size_m, colour=item, among=HARD
+                rng, turn=turn, centre_m=centre_m + offset_m, size_m=size_m, colour=item, among=HARD,
             )
 
 
 def _occluders(
-    rng: np.random.Generator, site: Site, camera: Camera, people: Sequence[Person]
+    rng: np.random.Generator, site: Site, camera: Camera, people: Sequence[Person],
 ) -> Iterator[Thing]:
     """Put pillars, boxes and benches between the camera and someone."""
     for _ in range(rng.choice(len(OCCLUDERS), p=OCCLUDERS)):
@@ -217,7 +218,7 @@ def _occluders(
             centre_m = spot_m * [1, 1, 0] + [0, 0, 1.7]
             turn = turned(rng.uniform(0, 3))
             yield box(
-                rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder"
+                rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder",
             )
         elif kind < 0.6:
             size_m = np.array([rng.uniform(0.8, 2.5), rng.uniform(0.3, 0.7), rng.uniform(0.4, 1.1)])
@@ -233,7 +234,7 @@ def _occluders(
 
 
 def _plain_backdrop(
-    rng: np.random.Generator, site: Site, camera: Camera, *, is_sky: bool
+    rng: np.random.Generator, site: Site, camera: Camera, *, is_sky: bool,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Fill what no wall hides: a sky or the dusk of a hall, paler towards the bottom."""
     top = (
@@ -245,5 +246,5 @@ def _plain_backdrop(
     rows = np.linspace(0, 1, camera.height_px)[:, None, None]
     column = np.clip(top * (1 - rows) + bottom * rows, 0, 1) * 255
     return np.ascontiguousarray(
-        np.broadcast_to(column, (camera.height_px, camera.width_px, 3)).astype(np.uint8)
+        np.broadcast_to(column, (camera.height_px, camera.width_px, 3)).astype(np.uint8),
     )

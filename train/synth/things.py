@@ -9,6 +9,7 @@ from jaxtyping import Float32, Float64
 
 from train.synth.appearance import Linear
 
+GROUND_M: Final = 8.0
 Shape: TypeAlias = Literal["cube", "cylinder", "helmet", "cap"]
 
 
@@ -40,6 +41,11 @@ class Thing:
     person: int = 0
     """Number of the person who wears it; 0 for things that hide people."""
     part: int = 0
+
+    @property
+    def is_ground(self) -> bool:
+        """Tell floors and long walls, which receive shadows, from things that cast them."""
+        return float(np.linalg.norm(self.world_from_shape[:, :3], axis=0).max()) > GROUND_M
 
 
 def placed(
@@ -74,7 +80,7 @@ def cube() -> Float32[np.ndarray, "corners 6"]:
 
 
 def turned_profile(
-    profile: list[tuple[float, float]], *, segments: int
+    profile: list[tuple[float, float]], *, segments: int,
 ) -> Float32[np.ndarray, "corners 6"]:
     """Revolve a profile of (radius, height) about the vertical axis."""
     angles = np.linspace(0, 2 * np.pi, segments + 1)
@@ -84,7 +90,14 @@ def turned_profile(
         slope = slope / max(float(np.linalg.norm(slope)), 1e-9)
         for start, end in zip(angles[:-1], angles[1:], strict=True):
             quad = [
-                [r * np.cos(a), r * np.sin(a), z, slope[0] * np.cos(a), slope[0] * np.sin(a), slope[1]]
+                [
+                    r * np.cos(a),
+                    r * np.sin(a),
+                    z,
+                    slope[0] * np.cos(a),
+                    slope[0] * np.sin(a),
+                    slope[1],
+                ]
                 for r, z, a in (
                     (low_radius, low, start),
                     (low_radius, low, end),
@@ -98,7 +111,11 @@ def turned_profile(
 
 def _dome() -> list[tuple[float, float]]:
     arc = np.linspace(0.06, np.pi / 2, 10)
-    return [(1.02, 0.0), (1.03, 0.06), *zip(np.cos(arc).tolist(), np.sin(arc).tolist(), strict=True)]
+    return [
+        (1.02, 0.0),
+        (1.03, 0.06),
+        *zip(np.cos(arc).tolist(), np.sin(arc).tolist(), strict=True),
+    ]
 
 
 def _cap() -> Float32[np.ndarray, "corners 6"]:
@@ -114,7 +131,7 @@ SHAPES: Final[dict[Shape, Float32[np.ndarray, "corners 6"]]] = {
         [
             turned_profile(_dome(), segments=30),
             turned_profile([(1.0, 0.04), (1.14, 0.0), (1.13, -0.03), (1.0, 0.0)], segments=30),
-        ]
+        ],
     ),
     "cap": _cap(),
 }

@@ -1,8 +1,9 @@
 """What of each person can be seen: per joint by rule, per person by counting pixels.
 
-A joint is visible when a pixel under it (or next to it) shows the same person, a part of the body that the joint
-belongs to, and a surface no further in front of the joint than flesh and clothes are thick there.  The rule is
-stated in numbers below; for borderline joints it is a judgement, not a measurement.
+A joint is visible when a pixel under it (or next to it) shows the same person, a part of the body
+that the joint belongs to, and a surface no further in front of the joint than flesh and clothes are
+thick there.  The rule is stated in numbers below; for borderline joints it is a judgement, not a
+measurement.
 """
 
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class PersonLabel:
 
 
 def label_people(
-    people: Sequence[Person], camera: Camera, rendering: Rendering, renderer: Renderer
+    people: Sequence[Person], camera: Camera, rendering: Rendering, renderer: Renderer,
 ) -> list[PersonLabel]:
     """Label everyone of whom at least one pixel can be seen."""
     labels = []
@@ -117,7 +118,7 @@ def label_people(
                 full_box_px=full_box_px,
                 visible_fraction=min(float(mask.sum() / max(whole_px, 1.0)), 1.0),
                 activity=person.body.activity,
-            )
+            ),
         )
     return labels
 
@@ -126,7 +127,7 @@ def tight_box(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "4"
     """Give the box around the true pixels, from outer edge to outer edge."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return np.array(
-        [columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5], np.float32
+        [columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5], np.float32,
     )
 
 

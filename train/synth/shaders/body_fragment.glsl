@@ -1,4 +1,5 @@
-// Skin and the layers of clothing over it.  With LABELS defined, writes (person, part, depth, layer) instead of colour.
+// Skin or one layer of clothing over it, as the number LAYER says: colour, and (person, part, depth) as labels.
+// Software renderers run every branch they compile, so each layer has its own program.
 //   groups: torso arm hand leg; more groups: foot head neck eye
 //   along: 0..1..2 from shoulder over elbow to wrist, the same for hip, knee, ankle, and 0..1 from hip to neck
 //   face: lips, nails, face, ears
@@ -6,15 +7,23 @@ in vec3 v_world, v_normal, v_rest, v_along;
 in vec4 v_groups, v_more_groups, v_face;
 in float v_depth;
 flat in float v_part;
-uniform int u_layer, u_pattern;
+uniform int u_pattern;
 uniform float u_person, u_seed, u_wrinkle, u_hairline;
 uniform vec3 u_skin, u_hair, u_iris, u_colour, u_second_colour, u_eye, u_face_wear;
 uniform float u_sleeve, u_hem, u_leg_cut;
 uniform vec4 u_covered;  // how far clothes cover the skin: sleeve, trouser leg, glove, boot
 uniform float u_covered_hem;
-layout(location = 0) out vec4 o_result;
+layout(location = 0) out vec4 o_colour;
+layout(location = 1) out vec4 o_labels;
 
-const int SKIN = 0, TROUSERS = 1, SHIRT = 2, VEST = 3, GLOVES = 4, BOOTS = 5, HAIR = 6;
+#define SKIN 0
+#define TROUSERS 1
+#define SHIRT 2
+#define VEST 3
+#define GLOVES 4
+#define BOOTS 5
+#define HAIR 6
+
 const int STRIPES = 1, YOKE = 2, BANDS = 3, CHECKS = 4, PRINT = 5;
 const float MARGIN = 0.06;
 
@@ -33,36 +42,30 @@ bool skin_is_covered() {
 bool outside_layer() {
     float torso = v_groups.x, arm = v_groups.y, hand = v_groups.z, leg = v_groups.w;
     float foot = v_more_groups.x, head = v_more_groups.y, neck = v_more_groups.z;
-    if (u_layer == SKIN) return skin_is_covered();
-    if (u_layer == TROUSERS) {
+    if (LAYER == SKIN) return skin_is_covered();
+    if (LAYER == TROUSERS) {
         bool hips = v_along.z < 0.30 && arm < 0.3 && hand < 0.3;
         return !(leg + foot > 0.5 || hips) || v_along.y > u_leg_cut || head + neck > 0.5;
     }
-    if (u_layer == SHIRT || u_layer == VEST) {
+    if (LAYER == SHIRT || LAYER == VEST) {
         bool trunk = (torso > 0.5 || leg > 0.5) && v_along.z > u_hem;
         bool sleeve = arm + hand >= 0.5 && v_along.x < u_sleeve;
-        if (u_layer == VEST && arm > 0.35 && v_along.x > 0.13 + 0.12 * step(0.6, torso)) return true;
+        if (LAYER == VEST && arm > 0.35 && v_along.x > 0.13 + 0.12 * step(0.6, torso)) return true;
         return !(trunk || sleeve) || neck > 0.8 || head > 0.3;
     }
-    if (u_layer == GLOVES) return v_along.x < u_sleeve || hand + arm < 0.5;
-    if (u_layer == BOOTS) return v_along.y < u_leg_cut || foot + leg < 0.5;
+    if (LAYER == GLOVES) return v_along.x < u_sleeve || hand + arm < 0.5;
+    if (LAYER == BOOTS) return v_along.y < u_leg_cut || foot + leg < 0.5;
     float up = v_rest.z - u_eye.z;
     if (head < 0.5 || up < u_hairline - 0.9 * (v_rest.y + 0.11) + 0.012 * fractal_noise(v_rest * 60.0)) return true;
     return v_rest.y < -0.02 && up < u_hairline - 0.075;
 }
 
-#ifdef LABELS
-void main() {
-    if (outside_layer()) discard;
-    o_result = vec4(u_person, v_part, v_depth, float(u_layer));
-}
-#else
 vec3 skin_colour(out float rough, out float wrap) {
     float head = v_more_groups.y, eye = v_more_groups.w;
     vec3 colour = u_skin * (0.86 + 0.28 * fractal_noise(v_rest * 35.0 + u_seed));
     rough = 0.55;
     wrap = 0.35;
-    colour = mix(colour, colour * vec3(1.12, 0.86, 0.84), 0.35 * v_face.z * smooth_noise(v_rest * 20.0 + 3.0));
+    colour = mix(colour, colour * vec3(1.12, 0.86, 0.84), 0.2 * v_face.z);
     colour = mix(colour, colour * vec3(1.05, 0.62, 0.62), 0.75 * v_face.x);
     colour = mix(colour, colour * vec3(1.15, 0.9, 0.85), v_face.y);
     float side = abs(v_rest.x), up = v_rest.z - u_eye.z;
@@ -88,7 +91,7 @@ vec3 skin_colour(out float rough, out float wrap) {
 vec3 cloth_colour(inout float rough) {
     float torso = v_groups.x, arm = v_groups.y;
     vec3 colour = u_colour;
-    if (u_layer != SHIRT && u_layer != VEST) return colour;
+    if (LAYER != SHIRT && LAYER != VEST) return colour;
     if (u_pattern == STRIPES && fract(v_along.z * 9.0) < 0.5) colour = u_second_colour;
     if (u_pattern == YOKE && v_along.z > 0.72) colour = u_second_colour;
     if (u_pattern == CHECKS && fract(v_along.z * 11.0) < 0.5 != fract(v_rest.x * 14.0) < 0.5)
@@ -112,22 +115,19 @@ void main() {
     if (!gl_FrontFacing) normal = -normal;
     float rough = 0.93, wrap = 0.2;
     vec3 albedo;
-    if (u_layer == SKIN) {
+    if (LAYER == SKIN) {
         albedo = skin_colour(rough, wrap);
-    } else if (u_layer == HAIR) {
+    } else if (LAYER == HAIR) {
         albedo = u_hair * (0.55 + 0.9 * fractal_noise(v_rest * vec3(160.0, 40.0, 160.0) + u_seed));
         rough = 0.45;
     } else {
-        if (u_layer == GLOVES) rough = 0.7;
-        if (u_layer == BOOTS) rough = 0.45;
+        if (LAYER == GLOVES) rough = 0.7;
+        if (LAYER == BOOTS) rough = 0.45;
         albedo = cloth_colour(rough);
-        vec3 at = v_rest * vec3(14.0, 14.0, 9.0) + u_seed;
-        float here = fractal_noise(at);
-        vec3 slope = vec3(fractal_noise(at + vec3(0.12, 0.0, 0.0)), fractal_noise(at + vec3(0.0, 0.12, 0.0)),
-                          fractal_noise(at + vec3(0.0, 0.0, 0.12))) - here;
-        normal = normalize(normal - 6.0 * u_wrinkle * slope);
+        vec3 slope = fractal_noise_and_slope(v_rest * vec3(14.0, 14.0, 9.0) + u_seed).rgb;
+        normal = normalize(normal - 0.7 * u_wrinkle * slope);
         albedo *= (0.82 + 0.36 * smooth_noise(v_rest * 40.0 + u_seed)) * (0.93 + 0.14 * cell_noise(v_rest * 900.0));
     }
-    o_result = exposed(shade(v_world, normal, albedo, rough, wrap), 1.0);
+    o_labels = vec4(u_person, v_part, v_depth, 0.0);
+    o_colour = exposed(shade(v_world, normal, albedo, rough, wrap, sunlit(v_world, normal)), 1.0);
 }
-#endif

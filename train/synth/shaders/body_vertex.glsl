@@ -1,4 +1,4 @@
-// A layer of clothing is the body's surface moved outwards where the layer's weights say so.
+// A layer of clothing is the body's surface moved outwards where the layer's weights say so; LAYER 0 is skin.
 in vec3 in_position, in_normal, in_rest, in_along;
 in vec4 in_groups, in_more_groups, in_face;
 in float in_part;
@@ -12,8 +12,11 @@ out float v_depth;
 flat out float v_part;
 
 void main() {
+    v_world = in_position;
+#if LAYER != 0
     float weight = clamp(dot(in_groups, u_swell) + dot(in_more_groups, u_more_swell), 0.0, 1.0);
-    v_world = in_position + in_normal * u_offset * weight * (0.65 + 0.9 * smooth_noise(in_rest * 9.0 + u_seed));
+    v_world += in_normal * u_offset * weight * (0.65 + 0.9 * smooth_noise(in_rest * 9.0 + u_seed));
+#endif
     v_normal = in_normal;
     v_rest = in_rest;
     v_along = in_along;
