@@ -37,7 +37,7 @@ IOTCORE: Final = (
     f"Broker(listen='{LOOPBACK}', port={{port}}, max_payload_size={PAYLOAD_LIMIT}).run_forever()"
 )
 UNTIL_INPUT_CLOSES: Final = (
-    'exec 3<&0; "$@" & child=$!; { cat <&3 >/dev/null; kill $child; } & wait $child'
+    'exec 3<&0; "$@" & child=$!; { while read -r _ <&3; do :; done; kill $child; } & wait $child'
 )
 """Runs a command until our end of its standard input closes, be it because we were killed."""
 
@@ -49,10 +49,10 @@ def embedded_broker() -> Iterator[Broker]:
     with TemporaryDirectory(prefix="edge-pose-broker-") as folder:
         port = _free_port()
         if mosquitto is not None:
-            command = _mosquitto_command(mosquitto, Path(folder), port)
+            name, command = "mosquitto", _mosquitto_command(mosquitto, Path(folder), port)
             broker = Broker(host=LOOPBACK, port=port)
         elif find_spec("iotcore") is not None:
-            command = [sys.executable, "-I", "-c", IOTCORE.format(port=port)]
+            name, command = "iotcore", [sys.executable, "-I", "-c", IOTCORE.format(port=port)]
             broker = Broker(host=LOOPBACK, port=port, protocol="3.1.1")
         else:
             raise BrokerError(
@@ -60,7 +60,7 @@ def embedded_broker() -> Iterator[Broker]:
                 "package iotcore is installed; install one (apt-get install mosquitto, or pip "
                 "install 'edge-pose[demo]') or name a broker of yours with --broker"
             )
-        with _running(command, broker, Path(folder) / "log"):
+        with _running(name, command, broker, Path(folder) / "log"):
             yield broker
 
 
@@ -88,7 +88,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[str], broker: Broker, log_path: Path) -> Iterator[None]:
+def _running(name: str, command: Sequence[str], broker: Broker, log_path: Path) -> Iterator[None]:
     with log_path.open("wb") as output:
         # A session of its own: Ctrl-C is for us; the broker stays until we have said goodbye.
         child = subprocess.Popen(  # noqa: S603 — our own words and the path of a program found
@@ -99,8 +99,8 @@ def _running(command: Sequence[str], broker: Broker, log_path: Path) -> Iterator
             start_new_session=True,
         )
     try:
-        _wait_until_it_listens(child, command[0], broker, log_path)
-        log.info("Started %s at %s", Path(command[0]).name, broker.url)
+        _wait_until_it_listens(child, name, broker, log_path)
+        log.info("Started the broker %s at %s", name, broker.url)
         yield
     finally:
         assert child.stdin is not None
@@ -109,7 +109,7 @@ def _running(command: Sequence[str], broker: Broker, log_path: Path) -> Iterator
 
 
 def _wait_until_it_listens(
-    child: "subprocess.Popen[bytes]", program: str, broker: Broker, log_path: Path
+    child: "subprocess.Popen[bytes]", name: str, broker: Broker, log_path: Path
 ) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and child.poll() is None:
@@ -118,7 +118,7 @@ def _wait_until_it_listens(
         time.sleep(POLL_S)
     said = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise BrokerError(
-        f"the broker {program} did not listen at {broker.url} within {START_S:.0f} s (it said: "
+        f"the broker {name} did not listen at {broker.url} within {START_S:.0f} s (it said: "
         f"{said[-1] if said else 'nothing'}); start a broker yourself and name it with --broker"
     )
 

@@ -10,7 +10,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+from jaxtyping import Float32
 
 from edge_pose.skeleton import EDGES, JOINTS, NAME, PARENTS, ROOT
 from edge_pose.types import Frame, Intrinsics, Pose3D, Stats
@@ -152,23 +155,26 @@ def rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0
 
 
-def _coordinate(value: float, digits: int) -> Coordinate:
-    return rounded(value, digits) if math.isfinite(value) else None
+def _rows(
+    values: Float32[np.ndarray, "rows columns"], digits: int
+) -> tuple[tuple[Coordinate, ...], ...]:
+    """Round a table, with None for what is not known."""
+    table = (np.round(values.astype(np.float64), digits) + 0.0).tolist()
+    if np.isfinite(values).all():
+        return tuple(map(tuple, table))
+    return tuple(tuple(v if math.isfinite(v) else None for v in row) for row in table)
 
 
 def person(pose: Pose3D) -> Person:
     """Put one tracked person on the wire."""
-    box = tuple(rounded(edge, 1) for edge in pose.box_px.tolist())
-    assert len(box) == 4  # noqa: PLR2004
+    scored = np.column_stack([pose.joints_m, pose.scores])
+    (box,) = _rows(pose.box_px[np.newaxis], 1)
     return Person(
         id=pose.track,
         score=rounded(pose.score, 3),
-        box=box,
-        kp=tuple(
-            (_coordinate(x, 3), _coordinate(y, 3), _coordinate(z, 3), rounded(score, 3))
-            for (x, y, z), score in zip(pose.joints_m.tolist(), pose.scores.tolist(), strict=True)
-        ),
-        kp_px=tuple((_coordinate(u, 1), _coordinate(v, 1)) for u, v in pose.joints_px.tolist()),
+        box=cast("Box", box),
+        kp=cast("tuple[Keypoint, ...]", _rows(scored, 3)),
+        kp_px=cast("tuple[Pixel, ...]", _rows(pose.joints_px, 1)),
         predicted=tuple(pose.predicted.nonzero()[0].tolist()) or None,
         stale=True if pose.stale else None,
     )
@@ -265,7 +271,8 @@ def as_mapping(message: Message) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        nested = bool(value) and hasattr(value[0], "__dataclass_fields__")
+        return [_plain(item) for item in value] if nested else value
     if hasattr(value, "__dataclass_fields__"):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: _plain(item) for name, item in pairs if item is not None}

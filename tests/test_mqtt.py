@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from brokers import Mosquitto, listening, prepared_mosquitto
 from edge_pose.address import Broker, Protocol, Topics
 from edge_pose.errors import EXIT_OPERATOR, BrokerError, ConfigError
-from edge_pose.message import Info, Model, as_mapping, meta
+from edge_pose.message import Info, Model, as_mapping, encode, meta
 from edge_pose.mqtt import MqttSink
 from edge_pose.pipeline import Sink
 from edge_pose.schema import schema
@@ -25,7 +25,7 @@ from walkers import intrinsics, walkers
 TOPICS = Topics(root="plant/line-3", device="edge-7", cam="cam0")
 MODEL = Model(name="edge-body", version="1.0.0", sha256="ab" * 32)
 INFO = Info(version="0.1.0", machine="x", model=MODEL, engine="a fake", started=1)
-META = as_mapping(meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake"))
+META = meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake")
 CONNECT_S = 30.0
 
 
@@ -72,11 +72,13 @@ def test_the_sink_is_one_that_the_pipeline_takes(mosquitto: Mosquitto) -> None:
 
 def test_whoever_comes_late_is_told_what_holds(mosquitto: Mosquitto) -> None:
     with connected(mosquitto.broker) as sink:
-        sink.start(META)
+        sink.start(as_mapping(META))
         sink.status("online")
         assert retained(mosquitto.broker, TOPICS.device_status) == "online"
         assert json.loads(retained(mosquitto.broker, TOPICS.device_info))["engine"] == "a fake"
-        assert json.loads(retained(mosquitto.broker, TOPICS.camera("meta"))) == META
+        assert json.loads(retained(mosquitto.broker, TOPICS.camera("meta"))) == json.loads(
+            encode(META)
+        )
         assert retained(mosquitto.broker, TOPICS.camera("status")) == "online"
 
 
@@ -104,7 +106,7 @@ def test_frames_people_and_figures_are_heard_but_not_kept(
 def test_after_a_restart_of_the_broker_the_status_is_online_again(mosquitto: Mosquitto) -> None:
     """Once our own last will stood there as `offline` for ever while frames flowed."""
     with connected(mosquitto.broker) as sink:
-        sink.start(META)
+        sink.start(as_mapping(META))
         sink.status("online")
         mosquitto.stop()
         send(sink, frames=3)
@@ -113,7 +115,9 @@ def test_after_a_restart_of_the_broker_the_status_is_online_again(mosquitto: Mos
             listener.next()  # the sink is back
         assert retained(mosquitto.broker, TOPICS.device_status) == "online"
         assert retained(mosquitto.broker, TOPICS.camera("status")) == "online"
-        assert json.loads(retained(mosquitto.broker, TOPICS.camera("meta"))) == META
+        assert json.loads(retained(mosquitto.broker, TOPICS.camera("meta"))) == json.loads(
+            encode(META)
+        )
 
 
 def test_what_is_seen_while_the_broker_is_away_is_dropped_and_counted(

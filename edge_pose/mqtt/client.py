@@ -69,7 +69,6 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
     )
     # An exception in a callback would end the network thread without a word.
     client.suppress_exceptions = True
-    client.enable_logger(log.getChild("client"))
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.reconnect_delay_set(*RECONNECT_S)
     _set_credentials(client, broker)
@@ -90,6 +89,10 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
     def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
         inbox.put(Received(incoming.topic, bytes(incoming.payload)))
 
+    def on_log(_c: Client, _u: Any, _level: int, text: str) -> None:
+        # It calls errors what we report as a link that is down.
+        log.debug("%s", text)
+
     def on_socket_open(_c: Client, _u: Any, opened: Any) -> None:
         # Nagle's algorithm holds small packets back for up to 59 ms.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -99,6 +102,7 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
     client.on_disconnect = on_disconnect
     client.on_publish = on_publish
     client.on_message = on_message
+    client.on_log = on_log
     client.on_socket_open = on_socket_open
     return client
 

@@ -85,6 +85,7 @@ class MqttSink:
         self._link = Link(up=False, reason="no answer yet")
         self._was_up = False
         self._settled = threading.Event()
+        self._closing = threading.Event()
         self._retained: dict[str, str] = {"status": "offline"}
         self._slots: dict[int, int] = {}
         self._flat_sent_ns: dict[int, int] = {}
@@ -127,6 +128,7 @@ class MqttSink:
 
     def close(self) -> None:
         """Say goodbye, so that the retained status is true afterwards."""
+        self._closing.set()
         self._inbox.put(Stop())
         wait([self._work], 2 * GOODBYE_S)
         self._client.disconnect()
@@ -192,6 +194,8 @@ class MqttSink:
         return self._client.publish(topic, payload, 1, retain=True) if self._link.up else None
 
     def _publish_seen(self, frame: Frame, poses: Sequence[Pose3D], stats: Stats) -> None:
+        if self._closing.is_set():
+            return
         self._stats.append(stats)
         if not self._can_publish():
             self._unsent += 1
