@@ -63,7 +63,8 @@ BONES = {
 
 def person_bvh(turns_deg: dict[str, tuple[float, float, float]]) -> str:
     """Write one frame of a person; turns are about Z, X, Y of the bone."""
-    lines, values = ["HIERARCHY"], []
+    lines = ["HIERARCHY"]
+    values: list[float] = []
 
     def write(name: str) -> None:
         parent, offset = BONES[name]

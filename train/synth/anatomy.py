@@ -34,6 +34,8 @@ MOTION_SHARE: Final = 0.35
 MAX_TRIES: Final = 12
 FORGIVEN_M: Final = 0.012
 """Flesh gives way: overlaps up to this depth are touches."""
+HAND_OFF_BENCH_M: Final = 0.1
+"""A hand further below the planned bench top than this is not at the bench but under it."""
 SURFACE_NAMES: Final = {"left_toe": "left_big_toe", "right_toe": "right_big_toe"}
 
 
@@ -330,7 +332,9 @@ class BodyModel:
         if props.bench_height_m is not None:
             planned_m = props.bench_height_m
             if not props.is_machine:
-                planned_m = min(planned_m, float(vertices_m[self._hands, 2].min()) - 0.004)
+                palms_m = vertices_m[self._hands, 2]
+                on_top_m = palms_m[palms_m > planned_m - HAND_OFF_BENCH_M]
+                planned_m = min(planned_m, float(on_top_m.min(initial=planned_m)) - 0.004)
             body_m = vertices_m[self._trunk_and_legs]
             low_m = 0.0 if props.is_machine else planned_m - 0.03
             body_m = body_m[(body_m[:, 2] > low_m) & (body_m[:, 2] < planned_m + 0.01)]
