@@ -1,5 +1,6 @@
 """The readers behind the benchmarks, on lines and clips made for the purpose."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from benchmarks import appliance, desk, ours, rivals
 from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
 from edge_pose.errors import SourceError
+from edge_pose.jsonl import JsonlSink
 from edge_pose.skeleton import INDEX, NUM_JOINTS
+from edge_pose.types import Frame, Pose3D, Stats
 from train.desk import UPPER_BODY
 from train.metrics import mean_error
 
@@ -54,6 +57,34 @@ def test_the_most_certain_person_of_our_lines_is_read() -> None:
     assert np.isnan(poses.joints_px[1]).all()
     assert cost.frames == 3
     assert cost.peak_memory_mib > 1
+
+
+def test_what_the_appliance_writes_is_what_is_read() -> None:
+    """The real sink's lines, not a sample of them."""
+    joints_m = np.arange(NUM_JOINTS * 3, dtype=np.float32).reshape(NUM_JOINTS, 3) / 100
+    joints_px = np.arange(NUM_JOINTS * 2, dtype=np.float32).reshape(NUM_JOINTS, 2)
+    pose = Pose3D(
+        track=4,
+        score=0.8,
+        box_px=np.array([0, 0, 50, 90], np.float32),
+        joints_m=joints_m,
+        joints_px=joints_px,
+        scores=np.linspace(0, 1, NUM_JOINTS, dtype=np.float32),
+        predicted=np.zeros(NUM_JOINTS, np.bool_),
+        stale=False,
+        captured_ns=0,
+    )
+    frame = Frame(image=np.zeros((9, 16, 3), np.uint8), sequence=0, captured_ns=0, captured_at_ms=1)
+    stream = io.StringIO()
+    sink = JsonlSink(stream, cam="cam0")
+    sink.start({"joints": ["nose"]})
+    stats = Stats(fps=30.0, infer_ms=9.0, total_ms=None, skipped=0, reconnects=0)
+    sink.send(frame, [pose], stats)
+    lines = [json.loads(text) for text in stream.getvalue().splitlines()]
+    poses = gather([line for line in lines if "seq" in line], ours.read_line)
+    np.testing.assert_allclose(poses.joints_m[0], joints_m, atol=0.001)
+    np.testing.assert_allclose(poses.joints_px[0], joints_px, atol=0.1)
+    assert poses.scores[0, -1] == 1
 
 
 def test_an_estimator_that_fails_is_not_measured() -> None:
