@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_pose import log
@@ -20,6 +20,7 @@ def former_logging() -> Iterator[None]:
     logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
+@settings(deadline=None)
 @given(
     st.text(
         st.characters(codec="ascii", exclude_categories=["Cc", "Zs"], exclude_characters="/"),

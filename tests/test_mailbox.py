@@ -2,7 +2,7 @@
 
 import threading
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_pose.mailbox import Mailbox
@@ -17,6 +17,7 @@ def test_the_newest_item_wins_and_the_replaced_are_counted() -> None:
     assert mailbox.take(0.0) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans()))
 def test_every_item_is_either_taken_or_skipped_or_still_there(puts: list[bool]) -> None:
     mailbox: Mailbox[int] = Mailbox()
