@@ -119,6 +119,7 @@ def painted(browser: Browser, canvas: str, colours: list[str]) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canvas", ["picture", "space", "floor"])
 def test_every_person_is_drawn_in_a_colour_of_their_own(page: Browser, canvas: str) -> None:
     *three, nobody = painted(page, canvas, FIRST_FOUR)
@@ -126,6 +127,7 @@ def test_every_person_is_drawn_in_a_colour_of_their_own(page: Browser, canvas: s
     assert nobody == 0
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_that_were_published(page: Browser) -> None:
     page.wait("return document.getElementById('dropped').textContent === '7'")
     assert page.text("#people") == "3"
@@ -136,6 +138,7 @@ def test_the_figures_are_those_that_were_published(page: Browser) -> None:
     assert "1280 × 720" in page.text("#size")
 
 
+@pytest.mark.slow
 def test_every_person_is_listed_with_number_and_distance(page: Browser) -> None:
     texts = "return [...document.querySelectorAll('#persons {}')].map((b) => b.textContent)"
     assert page.run(texts.format(".name b")) == ["#1", "#2", "#3"]
@@ -144,6 +147,7 @@ def test_every_person_is_listed_with_number_and_distance(page: Browser) -> None:
     assert "2 guessed" in page.text("#persons li[data-id='2'] .name")
 
 
+@pytest.mark.slow
 def test_an_assumed_lens_is_called_so_and_a_calibrated_one_too(
     mosquitto: Mosquitto, browser: Browser
 ) -> None:
@@ -157,6 +161,7 @@ def test_an_assumed_lens_is_called_so_and_a_calibrated_one_too(
             assert browser.text("#lens") == words
 
 
+@pytest.mark.slow
 def test_a_camera_that_goes_is_said_to_be_gone_and_its_people_are_no_longer_counted(
     mosquitto: Mosquitto, browser: Browser
 ) -> None:
@@ -176,6 +181,7 @@ def test_a_camera_that_goes_is_said_to_be_gone_and_its_people_are_no_longer_coun
         browser.wait(ONLINE)
 
 
+@pytest.mark.slow
 def test_a_device_that_was_cut_off_is_offline_whatever_its_camera_last_said(
     mosquitto: Mosquitto, browser: Browser
 ) -> None:
@@ -186,6 +192,7 @@ def test_a_device_that_was_cut_off_is_offline_whatever_its_camera_last_said(
         assert browser.text("#camera") == "camera offline"
 
 
+@pytest.mark.slow
 def test_a_broker_that_goes_and_comes_is_shown(tmp_path: Path, browser: Browser) -> None:
     mosquitto = prepared_mosquitto(tmp_path)
     mosquitto.start()
@@ -201,6 +208,7 @@ def test_a_broker_that_goes_and_comes_is_shown(tmp_path: Path, browser: Browser)
         mosquitto.stop()
 
 
+@pytest.mark.slow
 def test_nobody_is_a_word_and_not_an_empty_page(mosquitto: Mosquitto, browser: Browser) -> None:
     with (
         publishing(mosquitto.broker, "empty", people=0),
@@ -211,6 +219,7 @@ def test_nobody_is_a_word_and_not_an_empty_page(mosquitto: Mosquitto, browser: B
         assert "nobody" in browser.text("#persons")
 
 
+@pytest.mark.slow
 def test_two_cameras_can_be_told_apart_and_chosen(mosquitto: Mosquitto, browser: Browser) -> None:
     with (
         publishing(mosquitto.broker, "two", cam="door", people=1),
@@ -226,6 +235,7 @@ def test_two_cameras_can_be_told_apart_and_chosen(mosquitto: Mosquitto, browser:
             browser.wait(f"return document.getElementById('people').textContent === '{people}'")
 
 
+@pytest.mark.slow
 def test_keys_turn_the_room_and_change_the_light(page: Browser) -> None:
     page.run("window.before = document.getElementById('space').toDataURL()")
     for _ in range(5):
@@ -238,6 +248,7 @@ def test_keys_turn_the_room_and_change_the_light(page: Browser) -> None:
     page.press("0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
 def test_nothing_is_wider_than_the_window(page: Browser, width: int, height: int) -> None:
     page.resize(width, height, mobile=width < 500)

@@ -10,6 +10,8 @@ const FONT = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-se
 
 export const isLight = () => document.documentElement.dataset.theme === "light";
 export const colourOf = (id) => (isLight() ? PALETTE_ON_LIGHT : PALETTE)[Math.abs(id - 1) % PALETTE.length];
+// What is shown is no longer so: it turns grey.
+const paintOf = (id, live) => (live ? colourOf(id) : themed("quiet"));
 const themed = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 export function distanceOf(person, joints) {
@@ -103,9 +105,10 @@ function drawFlesh(pen, person, joints, points, colour, strength) {
   }
 }
 
-function drawSkeleton(pen, person, meta, points, thickness) {
-  const colour = colourOf(person.id);
-  const strength = person.stale ? 0.45 : 1;
+function drawSkeleton(pen, person, meta, points, { thickness, live }) {
+  const colour = paintOf(person.id, live);
+  const ground = themed("panel");
+  const strength = person.stale || !live ? 0.45 : 1;
   const predicted = new Set(person.predicted ?? []);
   drawFlesh(pen, person, jointsOf(meta), points, colour, strength);
   for (const bone of bones(person, meta)) {
@@ -126,7 +129,7 @@ function drawSkeleton(pen, person, meta, points, thickness) {
     pen.fillStyle = colour;
     dot(pen, point, thickness * (small ? 0.5 : 0.85));
     if (!small && !faint) {
-      pen.fillStyle = themed("panel");
+      pen.fillStyle = ground;
       dot(pen, point, thickness * 0.38);
     }
   });
@@ -156,18 +159,17 @@ export function drawPicture(canvas, { meta, size, persons, live }) {
   pen.beginPath();
   pen.rect(left, up, frameWidth * scale, frameHeight * scale);
   pen.clip();
-  pen.filter = live ? "none" : "grayscale(1) opacity(.45)";
   const joints = jointsOf(meta);
   for (const person of farFirst(persons, joints)) {
     const tall = (person.box[3] - person.box[1]) * scale;
-    drawSkeleton(pen, person, meta, person.kp_px.map(place), Math.min(Math.max(tall / 48, 2), 10));
+    drawSkeleton(pen, person, meta, person.kp_px.map(place), { thickness: Math.min(Math.max(tall / 48, 2), 10), live });
   }
   const limits = { width, height, taken: [] };
   for (const person of farFirst(persons, joints)) {
     const [x0, y0, x1] = person.box;
     pen.globalAlpha = person.stale ? 0.5 : 1;
     const [x, y] = place([(x0 + x1) / 2, y0]);
-    chip(pen, label(person, joints), [x, y - 10], colourOf(person.id), limits);
+    chip(pen, label(person, joints), [x, y - 10], paintOf(person.id, live), limits);
   }
   pen.restore();
 }
@@ -287,7 +289,6 @@ export function drawSpace(canvas, { meta, persons, stage, orbit, live }) {
     pen.setLineDash([]);
   }
 
-  pen.filter = live ? "none" : "grayscale(1) opacity(.45)";
   const joints = jointsOf(meta);
   const seen = persons.filter((person) => person.kp[joints.pelvis][2] !== null);
   pen.fillStyle = pen.strokeStyle = isLight() ? "#16202b" : "#000000";
@@ -310,13 +311,12 @@ export function drawSpace(canvas, { meta, persons, stage, orbit, live }) {
   for (const { person, points } of views) {
     const pelvis = points[joints.pelvis];
     if (!pelvis) continue;
-    drawSkeleton(pen, person, meta, points, Math.min(Math.max(pelvis[2] * 0.045, 2), 9));
+    drawSkeleton(pen, person, meta, points, { thickness: Math.min(Math.max(pelvis[2] * 0.045, 2), 9), live });
   }
   for (const { person, points } of views) {
     const head = points[joints.head_top] ?? points[joints.pelvis];
-    if (head) chip(pen, `#${person.id}`, [head[0], head[1] - 9], colourOf(person.id), limits);
+    if (head) chip(pen, `#${person.id}`, [head[0], head[1] - 9], paintOf(person.id, live), limits);
   }
-  pen.filter = "none";
 }
 
 // Which way the body looks, from the line between the hips and the shoulders; null when unknown.
@@ -374,10 +374,9 @@ export function drawFloor(canvas, { meta, persons, stage, live }) {
   pen.lineTo(cameraX + 9, cameraY + 17);
   pen.fill();
 
-  pen.filter = live ? "none" : "grayscale(1) opacity(.45)";
   const joints = jointsOf(meta);
   for (const [id, trail] of stage.trails) {
-    pen.strokeStyle = colourOf(id);
+    pen.strokeStyle = paintOf(id, live);
     pen.lineWidth = 3;
     trail.slice(1).forEach((step, index) => {
       pen.globalAlpha = (0.5 * (index + 1)) / trail.length;
@@ -387,7 +386,7 @@ export function drawFloor(canvas, { meta, persons, stage, live }) {
   for (const person of farFirst(persons, joints)) {
     const [x, , z] = person.kp[joints.pelvis];
     if (x === null) continue;
-    const at = place(x, z), colour = colourOf(person.id);
+    const at = place(x, z), colour = paintOf(person.id, live);
     pen.globalAlpha = person.stale ? 0.45 : 1;
     const heading = headingOf(person, joints);
     if (heading) {
@@ -414,5 +413,4 @@ export function drawFloor(canvas, { meta, persons, stage, live }) {
     pen.fillText(`${metres.toFixed(1)} m`, at[0] + (right ? -22 : 22), at[1]);
     pen.globalAlpha = 1;
   }
-  pen.filter = "none";
 }
