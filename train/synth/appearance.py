@@ -1,4 +1,4 @@
-"""What one person looks like: skin, hair, clothes, protective equipment, all drawn from a site's palette."""
+"""What one person looks like: skin, hair, clothes and equipment in the colours of a site."""
 
 import colorsys
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ IRISES: Final[tuple[Colour, ...]] = ((0.25, 0.15, 0.08), (0.3, 0.45, 0.6), (0.3,
 NEVER: Final = 9.0
 """A limit beyond the end of every limb."""
 
-TROUSERS_SWELL: Final = ((0.6, 0, 0, 1), (0.2, 0, 0, 0))
-SHIRT_SWELL: Final = ((1, 1, 0.2, 0.7), (0, 0, 0.1, 0))
-VEST_SWELL: Final = ((1, 0.8, 0, 0.7), (0, 0, 0, 0))
-EVERYWHERE: Final = ((1, 1, 1, 1), (1, 1, 1, 1))
+TROUSERS_SWELL: Final = ((0.6, 0.0, 0.0, 1.0), (0.2, 0.0, 0.0, 0.0))
+SHIRT_SWELL: Final = ((1.0, 1.0, 0.2, 0.7), (0.0, 0.0, 0.1, 0.0))
+VEST_SWELL: Final = ((1.0, 0.8, 0.0, 0.7), (0.0, 0.0, 0.0, 0.0))
+EVERYWHERE: Final = ((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))
 
 
 class Pattern(IntEnum):
@@ -99,7 +99,11 @@ def linear(colour: Colour) -> Linear:
 
 
 def draw_colour(
-    rng: np.random.Generator, site: Site, *, saturation: float = 0.6, brightest: float = 0.9,
+    rng: np.random.Generator,
+    site: Site,
+    *,
+    saturation: float = 0.6,
+    brightest: float = 0.9,
 ) -> Linear:
     """Draw a colour, mostly from the site's palette."""
     if rng.random() < site.palette_share:

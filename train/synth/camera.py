@@ -27,7 +27,10 @@ class Camera:
 
 
 def look_at(
-    position_m: Float64[np.ndarray, "3"], target_m: Float64[np.ndarray, "3"], *, roll_rad: float,
+    position_m: Float64[np.ndarray, "3"],
+    target_m: Float64[np.ndarray, "3"],
+    *,
+    roll_rad: float,
 ) -> Float64[np.ndarray, "4 4"]:
     """Turn a camera at a position towards a target, then about its own axis."""
     forward = target_m - position_m
@@ -44,7 +47,10 @@ def look_at(
 
 
 def centred_matrix(
-    width_px: int, height_px: int, *, field_of_view_rad: float,
+    width_px: int,
+    height_px: int,
+    *,
+    field_of_view_rad: float,
 ) -> Float64[np.ndarray, "3 3"]:
     """Give the matrix of a camera whose wider side spans the field of view."""
     focal_px = max(width_px, height_px) / 2 / np.tan(field_of_view_rad / 2)
@@ -66,7 +72,11 @@ def project(camera: Camera, points_m: Float64[np.ndarray, "n 3"]) -> Float64[np.
 
 
 def window(
-    camera: Camera, *, centre_px: Float64[np.ndarray, "2"], side_px: float, size_px: int,
+    camera: Camera,
+    *,
+    centre_px: Float64[np.ndarray, "2"],
+    side_px: float,
+    size_px: int,
 ) -> Camera:
     """Cut a square window out of a camera's picture and scale it to `size_px`.
 

@@ -59,13 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", choices=list(SITES), default="factory", help="place to show")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument(
-        "--processes", type=int, default=os.cpu_count() or 1, help="workers, one a core",
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="workers, one a core",
     )
     parser.add_argument("--motion", type=Path, help="folder with motion capture (BVH)")
     parser.add_argument("--backgrounds", type=Path, help="folder with photos without people")
     parser.add_argument("--size", type=int, default=256, help="side of a close view in pixels")
     parser.add_argument(
-        "--renderer", choices=("any", "gpu", "software"), default="any", help="what may draw",
+        "--renderer",
+        choices=("any", "gpu", "software"),
+        default="any",
+        help="what may draw",
     )
 
 

@@ -1,4 +1,4 @@
-"""Labelled pictures on disk: a folder with `dataset.json` and numbered chunks of a fixed number of frames.
+"""Labelled pictures on disk: a folder with `dataset.json` and numbered chunks of frames.
 
 A chunk is one .npz without pickles, written whole or not at all.  Pictures lie in it as JPEG and
 PNG, one after the other, with offsets; what belongs to persons lies in arrays with one row per
@@ -79,7 +79,10 @@ class Chunk:
 
 
 def _decode(
-    data: UInt8[np.ndarray, "_"], offsets: Int64[np.ndarray, "_"], index: int, flag: int,
+    data: UInt8[np.ndarray, "_"],
+    offsets: Int64[np.ndarray, "_"],
+    index: int,
+    flag: int,
 ) -> Shaped[np.ndarray, "..."]:
     picture = cv2.imdecode(data[offsets[index] : offsets[index + 1]], flag)
     assert picture is not None
@@ -132,13 +135,16 @@ def _millimetres(
 
 
 def _rows(
-    rows: Sequence[Float32[np.ndarray, "..."]], shape: tuple[int, ...],
+    rows: Sequence[Float32[np.ndarray, "..."]],
+    shape: tuple[int, ...],
 ) -> Float32[np.ndarray, "people ..."]:
     return np.array(rows, np.float32).reshape(-1, *shape)
 
 
 def _encode(
-    extension: str, pictures: Sequence[Shaped[np.ndarray, "..."]], options: list[int],
+    extension: str,
+    pictures: Sequence[Shaped[np.ndarray, "..."]],
+    options: list[int],
 ) -> tuple[UInt8[np.ndarray, "_"], Int64[np.ndarray, "_"]]:
     encoded = [cv2.imencode(extension, picture, options)[1].ravel() for picture in pictures]
     offsets = np.cumsum([0, *(len(data) for data in encoded)], dtype=np.int64)

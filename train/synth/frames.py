@@ -1,4 +1,4 @@
-"""One labelled picture: choose a place for people and camera, furnish, render, label, photograph."""
+"""One labelled picture: place people and a camera, furnish, render, label, photograph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ def plan_frames(rng: np.random.Generator, count: int) -> list[FramePlan]:
 
 
 def compose_frame(studio: Studio, plan: FramePlan, bodies: Sequence[PosedBody]) -> LabelledFrame:
-    """Make the picture that a plan and its bodies describe; the same twice, on the same renderer."""
+    """Make the picture that a plan and its bodies describe; twice the same, on one renderer."""
     assert len(bodies) == plan.people
     rng = np.random.default_rng(plan.seed)
     people, camera = (_hall if plan.view == "hall" else _close)(rng, studio, bodies)
@@ -140,7 +140,9 @@ def _shoot(  # one more than the limit, all named
 
 
 def _close(
-    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody],
+    rng: np.random.Generator,
+    studio: Studio,
+    bodies: Sequence[PosedBody],
 ) -> tuple[list[Person], Camera]:
     people = []
     for number, body in enumerate(bodies, start=1):
@@ -172,7 +174,9 @@ def _close(
 
 
 def _hall(
-    rng: np.random.Generator, studio: Studio, bodies: Sequence[PosedBody],
+    rng: np.random.Generator,
+    studio: Studio,
+    bodies: Sequence[PosedBody],
 ) -> tuple[list[Person], Camera]:
     width_px, height_px = (round(studio.size_px * side) for side in HALL_SIZE)
     camera = hall_camera(rng, studio.site, width_px=width_px, height_px=height_px)
@@ -192,12 +196,14 @@ def _hall(
 
 
 def _photo(
-    rng: np.random.Generator, studio: Studio, camera: Camera,
+    rng: np.random.Generator,
+    studio: Studio,
+    camera: Camera,
 ) -> UInt8[np.ndarray, "height width 3"] | None:
     """Cut a backdrop of the picture's shape from one of the photos, in a share of the pictures."""
     if not studio.photos or rng.random() > PHOTO_SHARE:
         return None
-    photo = studio.photos[rng.integers(len(studio.photos))]
+    photo = studio.photos[int(rng.integers(len(studio.photos)))]
     height, width = photo.shape[:2]
     aspect = camera.width_px / camera.height_px
     tall = min(height, width / aspect) * rng.uniform(0.6, 1.0)

@@ -48,7 +48,9 @@ def close_camera(
         wide = Camera(
             matrix=centred_matrix(*WIDE_PX, field_of_view_rad=field_of_view_rad),
             camera_from_world=look_at(
-                position_m, target_m, roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg),
+                position_m,
+                target_m,
+                roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg),
             ),
             width_px=WIDE_PX[0],
             height_px=WIDE_PX[1],
@@ -99,7 +101,9 @@ def hall_camera(rng: np.random.Generator, site: Site, *, width_px: int, height_p
 
 
 def places_in_view(
-    rng: np.random.Generator, camera: Camera, count: int,
+    rng: np.random.Generator,
+    camera: Camera,
+    count: int,
 ) -> Float64[np.ndarray, "people 2"]:
     """Find points on the floor where people would be seen and keep out of each other's way."""
     places: list[Float64[np.ndarray, 2]] = []

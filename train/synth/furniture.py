@@ -10,7 +10,7 @@ from train.synth.appearance import Linear, draw_colour, linear
 from train.synth.garments import PART, Wardrobe
 from train.synth.person import Person
 from train.synth.site import Site
-from train.synth.things import Finish, Shape, Thing, placed, turned
+from train.synth.things import Finish, Shape, Thing, placed, raised, turned
 
 CARDBOARD: Final = (0.65, 0.48, 0.3)
 HAT_AIR_M: Final = {"helmet": 0.022, "cap": 0.009}
@@ -46,7 +46,10 @@ def box(
 
 
 def furniture(
-    rng: np.random.Generator, site: Site, person: Person, wardrobe: Wardrobe,
+    rng: np.random.Generator,
+    site: Site,
+    person: Person,
+    wardrobe: Wardrobe,
 ) -> Iterator[Thing]:
     """Give a person the bench, seat, box, tool and hat that belong to the pose."""
     props = person.body.props
@@ -65,7 +68,10 @@ def furniture(
 
 
 def _bench(
-    rng: np.random.Generator, site: Site, person: Person, height_m: float,
+    rng: np.random.Generator,
+    site: Site,
+    person: Person,
+    height_m: float,
 ) -> Iterator[Thing]:
     props, turn = person.body.props, turned(person.body.facing_rad)
     depth_m, length_m = rng.uniform(0.45, 0.9), rng.uniform(0.9, 2.2)
@@ -77,17 +83,17 @@ def _bench(
     colour = draw_colour(rng, site)
     if props.is_machine or rng.random() < 0.2:
         size_m = np.array([length_m, depth_m, height_m])
-        centre_m = middle_m + [0, 0, height_m / 2]
+        centre_m = middle_m + raised(height_m / 2)
         yield box(rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, among=HARD)
     else:
         size_m = np.array([length_m, depth_m, 0.04])
-        centre_m = middle_m + [0, 0, height_m - 0.02]
+        centre_m = middle_m + raised(height_m - 0.02)
         yield box(rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, among=HARD)
         leg_m = np.array([0.05, 0.05, height_m - 0.04])
         for x in (-1, 1):
             for y in (-1, 1):
                 corner = np.array([x * (length_m / 2 - 0.05), y * (depth_m / 2 - 0.05), 0])
-                foot_m = middle_m + turn @ corner + [0, 0, leg_m[2] / 2]
+                foot_m = middle_m + turn @ corner + raised(leg_m[2] / 2)
                 yield box(rng, turn=turn, centre_m=foot_m, size_m=leg_m, colour=0.5 * colour)
     for _ in range(rng.integers(0, 6)):
         size_m = rng.uniform(0.04, 0.25, 3)
@@ -95,7 +101,7 @@ def _bench(
         yield box(
             rng,
             turn=turn @ turned(rng.normal(0, 0.5)),
-            centre_m=middle_m + turn @ spot + [0, 0, height_m + size_m[2] / 2],
+            centre_m=middle_m + turn @ spot + raised(height_m + size_m[2] / 2),
             size_m=size_m,
             colour=draw_colour(rng, site, saturation=0.9),
             shape="cylinder" if rng.random() < 0.4 else "cube",
@@ -113,7 +119,7 @@ def _seat(rng: np.random.Generator, site: Site, person: Person) -> Iterator[Thin
     yield box(
         rng,
         turn=turn,
-        centre_m=floor_m + [0, 0, seat.height_m - board_m / 2],
+        centre_m=floor_m + raised(seat.height_m - board_m / 2),
         size_m=np.array([width_m, width_m, board_m]),
         colour=colour,
         among=HARD,
@@ -121,7 +127,7 @@ def _seat(rng: np.random.Generator, site: Site, person: Person) -> Iterator[Thin
     yield box(
         rng,
         turn=UPRIGHT,
-        centre_m=floor_m + [0, 0, (seat.height_m - board_m) / 2],
+        centre_m=floor_m + raised((seat.height_m - board_m) / 2),
         size_m=np.array([0.08, 0.08, max(seat.height_m - board_m, 0.01)]),
         colour=0.4 * colour,
         shape="cylinder",
@@ -131,7 +137,7 @@ def _seat(rng: np.random.Generator, site: Site, person: Person) -> Iterator[Thin
         yield box(
             rng,
             turn=turn,
-            centre_m=back_m + [0, 0, seat.height_m + 0.25],
+            centre_m=back_m + raised(seat.height_m + 0.25),
             size_m=np.array([width_m, 0.04, 0.42]),
             colour=colour,
             among=HARD,
@@ -199,7 +205,7 @@ def _ladder(rng: np.random.Generator, site: Site, person: Person) -> Iterator[Th
 def _hat(person: Person, wardrobe: Wardrobe) -> Thing:
     hat = person.appearance.hat
     assert hat is not None
-    scalp_m = person.body.rest_vertices_m[wardrobe.scalp]
+    scalp_m = person.body.rest_vertices_m[wardrobe.scalp].astype(np.float64)
     low_m, high_m = scalp_m.min(axis=0), scalp_m.max(axis=0)
     air_m = HAT_AIR_M[hat]
     size_m = np.array([*((high_m - low_m)[:2] / 2 + air_m), high_m[2] - low_m[2] + air_m / 2])
@@ -208,7 +214,9 @@ def _hat(person: Person, wardrobe: Wardrobe) -> Thing:
     return Thing(
         shape=hat,
         world_from_shape=placed(
-            posed_from_rest[:3, :3], posed_from_rest[:3] @ middle_m + person.shift_m, size_m,
+            posed_from_rest[:3, :3],
+            posed_from_rest[:3] @ middle_m + person.shift_m,
+            size_m,
         ),
         colour=person.appearance.hat_colour,
         roughness=0.25 if hat == "helmet" else 0.9,

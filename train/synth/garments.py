@@ -1,4 +1,4 @@
-"""What can be worn: the body's surface cut into layers, and the smoothed surface that cloth hangs on.
+"""What can be worn: the body's surface cut into layers, and the smooth surface cloth hangs on.
 
 In: the rest shape of the body model.  Out: per-vertex data for the graphics card, triangles per
 layer, and for every posed body the two surfaces (skin and cloth) with their normals.  A garment has
@@ -148,7 +148,8 @@ def open_wardrobe(model: BodyModel) -> Wardrobe:
 
 
 def _normals(
-    wardrobe: Wardrobe, vertices_m: Float32[np.ndarray, "vertices 3"],
+    wardrobe: Wardrobe,
+    vertices_m: Float32[np.ndarray, "vertices 3"],
 ) -> Float32[np.ndarray, "vertices 3"]:
     first, second, third = (vertices_m[wardrobe.faces[:, corner]] for corner in range(3))
     edge, other = second - first, third - first
@@ -166,7 +167,9 @@ def _normals(
 
 
 def _coarse_faces(
-    model: BodyModel, *, is_eye: Bool[np.ndarray, "vertices"],
+    model: BodyModel,
+    *,
+    is_eye: Bool[np.ndarray, "vertices"],
 ) -> Int64[np.ndarray, "faces 3"]:
     """Merge vertices that share a bone and a cell of a grid; the first of each cell stays.
 
@@ -321,7 +324,8 @@ def _cloth_from_skin(
 
 
 def _shoe_from_skin(
-    rest_m: Float32[np.ndarray, "vertices 3"], foot: Float32[np.ndarray, "vertices"],
+    rest_m: Float32[np.ndarray, "vertices 3"],
+    foot: Float32[np.ndarray, "vertices"],
 ) -> sparse.csr_array:
     """Project each foot's vertices onto its convex hull: weights of three hull vertices a row."""
     rows: list[int] = []

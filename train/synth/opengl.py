@@ -18,21 +18,25 @@ SHADERS: Final = Path(__file__).parent / "shaders"
 
 def open_context(kind: RendererKind) -> moderngl.Context:
     """Open an EGL context without a window and make sure that it is of the kind asked for."""
-    context = moderngl.create_context(standalone=True, backend="egl", require=330)
+    # moderngl types each further option as a dictionary; it takes plain values.
+    context = moderngl.create_context(require=330, standalone=True, backend="egl")  # type: ignore[arg-type]
     name = context.info["GL_RENDERER"]
     is_software = any(word in name.lower() for word in SOFTWARE_NAMES)
     if kind != "any" and is_software != (kind == "software"):
         context.release()
         raise ConfigError(
-            f"OpenGL here is drawn by {name!r}, but --renderer {kind} was asked for; choose another "
-            "device with GLCONTEXT_DEVICE_INDEX, another driver with "
+            f"OpenGL here is drawn by {name!r}, but --renderer {kind} was asked for; choose "
+            "another device with GLCONTEXT_DEVICE_INDEX, another driver with "
             "__EGL_VENDOR_LIBRARY_FILENAMES, or --renderer any.",
         )
     return context
 
 
 def load_program(
-    context: moderngl.Context, vertex: str, fragment: str, *defines: str,
+    context: moderngl.Context,
+    vertex: str,
+    fragment: str,
+    *defines: str,
 ) -> moderngl.Program:
     """Compile two shaders from files, with the libraries of noise and light they share."""
     head = "\n".join(["#version 330", *(f"#define {define}" for define in defines), ""])
@@ -44,7 +48,7 @@ def load_program(
 
 
 def set_uniforms(program: moderngl.Program, **values: object) -> None:
-    """Write the uniforms that the compiler kept; integers stay integers, matrices are transposed."""
+    """Write the uniforms that the compiler kept: integers as such, matrices transposed."""
     for name, value in values.items():
         uniform = program.get(name, None)
         if not isinstance(uniform, moderngl.Uniform):

@@ -1,4 +1,4 @@
-"""From a clean rendering to what a camera of the site would have sent: light, lens, sensor, codec."""
+"""From a clean rendering to what a camera of the site sends: light, lens, sensor, codec."""
 
 import cv2
 import numpy as np
@@ -30,9 +30,13 @@ def photograph(
 
 
 def _corner_shade(
-    rng: np.random.Generator, depth_m: Float32[np.ndarray, "height width"],
+    rng: np.random.Generator,
+    depth_m: Float32[np.ndarray, "height width"],
 ) -> Float32[np.ndarray, "height width"]:
-    """Darken what lies just behind a nearer edge, after T. Luft et al. 2006, doi 10.1145/1141911.1142016."""
+    """Darken what lies just behind a nearer edge.
+
+    After T. Luft et al. 2006, doi 10.1145/1141911.1142016.
+    """
     near_m = np.minimum(np.where(depth_m > 0, depth_m, OPEN_M), OPEN_M)
     behind_m = np.maximum(near_m - cv2.GaussianBlur(near_m, (0, 0), 0.018 * len(near_m)), 0)
     shade = np.clip(3 * behind_m / (1 + (behind_m / 0.12) ** 2), 0, 0.35)
@@ -40,7 +44,9 @@ def _corner_shade(
 
 
 def _expose(
-    rng: np.random.Generator, site: Site, signal: Float32[np.ndarray, "height width 3"],
+    rng: np.random.Generator,
+    site: Site,
+    signal: Float32[np.ndarray, "height width 3"],
 ) -> Float32[np.ndarray, "height width 3"]:
     """Bring the mean near what an automatic exposure wants, with its errors and its limits."""
     dark = rng.random() < site.low_light_share
@@ -51,7 +57,8 @@ def _expose(
 
 
 def _colour(
-    rng: np.random.Generator, signal: Float32[np.ndarray, "height width 3"],
+    rng: np.random.Generator,
+    signal: Float32[np.ndarray, "height width 3"],
 ) -> Float32[np.ndarray, "height width 3"]:
     grey = signal.mean(axis=2, keepdims=True)
     signal = grey + (signal - grey) * np.float32(rng.uniform(0.4, 1.15))
@@ -64,7 +71,8 @@ def _colour(
 
 
 def _blur(
-    rng: np.random.Generator, signal: Float32[np.ndarray, "height width 3"],
+    rng: np.random.Generator,
+    signal: Float32[np.ndarray, "height width 3"],
 ) -> Float32[np.ndarray, "height width 3"]:
     """Lose sharpness by a small original, by the lens or by motion; some cameras sharpen after."""
     height, width = signal.shape[:2]
@@ -91,7 +99,9 @@ def _blur(
 
 
 def _sense(
-    rng: np.random.Generator, site: Site, signal: Float32[np.ndarray, "height width 3"],
+    rng: np.random.Generator,
+    site: Site,
+    signal: Float32[np.ndarray, "height width 3"],
 ) -> Float32[np.ndarray, "height width 3"]:
     """Add shot noise: its deviation grows with the root of the signal."""
     deviation = np.float32(rng.uniform(*site.noise))
@@ -100,7 +110,9 @@ def _sense(
 
 
 def _send(
-    rng: np.random.Generator, site: Site, pixels: UInt8[np.ndarray, "height width 3"],
+    rng: np.random.Generator,
+    site: Site,
+    pixels: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Compress and decompress as the site's cameras do; WebP is a key frame of VP8 video."""
     if site.codec == "jpeg" and rng.random() < 0.5:

@@ -9,7 +9,7 @@ centre, which is at most 0.3 px away and on average not at all.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import cv2
 import moderngl
@@ -32,7 +32,7 @@ from train.synth.opengl import (
 from train.synth.things import SHAPES, Shape, Thing
 
 SUPERSAMPLING: Final = 1.25
-"""Samples per pixel and axis in the picture: enough for soft edges, and cost grows with its square."""
+"""Samples per pixel and axis in the picture: soft edges; cost grows with its square."""
 SHADOW_SIZE: Final = 1024
 SHADOW_DEPTH_M: Final = 10.0
 SHADOW_OFFSET_M: Final = 0.008
@@ -107,7 +107,9 @@ class _BodyBuffers:
             for layer, indices in renderer.layer_indices.items()
         }
         self.whole = context.vertex_array(
-            renderer.programs["body depth"], [(self.skin, *posed)], renderer.all_indices,
+            renderer.programs["body depth"],
+            [(self.skin, *posed)],
+            renderer.all_indices,
         )
 
     def load(self, surfaces: Surfaces) -> None:
@@ -157,7 +159,8 @@ class Renderer:
                 )
         square = np.array([-1, -1, 1, -1, -1, 1, 1, 1], np.float32)
         self._square = context.vertex_array(
-            self.programs["backdrop"], [(context.buffer(square.tobytes()), "2f", "in_corner")],
+            self.programs["backdrop"],
+            [(context.buffer(square.tobytes()), "2f", "in_corner")],
         )
         noise, fractal = noise_tables(np.random.default_rng(0))
         self._noise = context.texture3d(noise.shape, 1, noise.tobytes())
@@ -169,7 +172,7 @@ class Renderer:
         self._outline = context.framebuffer([context.renderbuffer((OUTLINE_SIZE, OUTLINE_SIZE), 1)])
         self._targets: dict[tuple[int, int], tuple[moderngl.Framebuffer, moderngl.Texture]] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Renderer":  # noqa: PYI034  # the tests' type hook knows no Self
         return self
 
     def __exit__(
@@ -218,7 +221,7 @@ class Renderer:
         )
 
     def outline_area_px(self, index: int, outline_camera: Camera) -> float:
-        """Count the pixels of the drawn person at `index` as if alone, in a square window's pixels."""
+        """Count the pixels the person drawn at `index` would cover alone in a square window."""
         program = self.programs["body depth"]
         clip = clip_from_world(outline_camera, near_m=NEAR_M, far_m=FAR_M)
         set_uniforms(program, u_clip_from_world=clip, u_offset=OUTLINE_OFFSET_M)
@@ -285,7 +288,9 @@ class Renderer:
         self.context.enable_only(moderngl.DEPTH_TEST)
         for name in ("body depth", "thing depth"):
             set_uniforms(
-                self.programs[name], u_clip_from_world=shadow_from_world, u_offset=SHADOW_OFFSET_M,
+                self.programs[name],
+                u_clip_from_world=shadow_from_world,
+                u_offset=SHADOW_OFFSET_M,
             )
         self.context.enable(moderngl.CULL_FACE)
         for buffers, _ in zip(self._bodies, scene.people, strict=False):
@@ -330,7 +335,10 @@ class Renderer:
             )
 
     def _draw(
-        self, scene: Scene, counts: dict[Shape, int], target: moderngl.Framebuffer,
+        self,
+        scene: Scene,
+        counts: dict[Shape, int],
+        target: moderngl.Framebuffer,
     ) -> tuple[UInt8[np.ndarray, "rows columns 4"], Float32[np.ndarray, "rows columns 4"]]:
         target.use()
         target.clear(depth=1.0)
@@ -342,7 +350,8 @@ class Renderer:
         width, height = target.size
         colours = np.frombuffer(target.read(components=4, alignment=1), np.uint8)
         labels = np.frombuffer(
-            target.read(components=4, attachment=1, dtype="f4", alignment=1), np.float32,
+            target.read(components=4, attachment=1, dtype="f4", alignment=1),
+            np.float32,
         )
         return (
             np.ascontiguousarray(colours.reshape(height, width, 4)[::-1]),

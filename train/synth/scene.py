@@ -14,7 +14,7 @@ from train.synth.lighting import draw_light
 from train.synth.person import Person
 from train.synth.renderer import Scene
 from train.synth.site import Site
-from train.synth.things import Finish, Thing, placed, turned
+from train.synth.things import Finish, Thing, placed, raised, turned
 
 FLOORS: Final = (Finish.TILES, Finish.CONCRETE, Finish.PLAIN, Finish.SPECKLED)
 WALLS: Final = (Finish.PLAIN, Finish.TILES, Finish.CONCRETE, Finish.BRUSHED)
@@ -53,7 +53,8 @@ def build_scene(  # one more than the limit, all named
     if with_occluders and people:
         things += _occluders(rng, site, camera, people)
     spread_m = max(
-        (float(np.linalg.norm(person.root_m - centre_m)) for person in people), default=0.0,
+        (float(np.linalg.norm(person.root_m - centre_m)) for person in people),
+        default=0.0,
     )
     return Scene(
         people=[person.drawn for person in people],
@@ -87,7 +88,9 @@ def _surroundings(
     """Build what lies around and behind; columns of `axes` are left, away from the camera, up."""
     floor_finish = FLOORS[rng.integers(len(FLOORS))]
     yield _floor(
-        draw_colour(rng, site, saturation=0.3, brightest=0.8), floor_finish, rng.uniform(0.5, 3),
+        draw_colour(rng, site, saturation=0.3, brightest=0.8),
+        floor_finish,
+        rng.uniform(0.5, 3),
     )
     ground_m = centre_m * [1, 1, 0]
     gap_m = rng.uniform(3, 14) if kind == "outdoors" else rng.uniform(0.9, 5)
@@ -99,7 +102,7 @@ def _surroundings(
         yield box(
             rng,
             turn=turn,
-            centre_m=wall_m + axes[:, 1] * 0.1 + [0, 0, height_m / 2],
+            centre_m=wall_m + axes[:, 1] * 0.1 + raised(height_m / 2),
             size_m=np.array([40, 0.2, height_m]),
             colour=colour,
             among=WALLS,
@@ -110,7 +113,7 @@ def _surroundings(
         yield box(
             rng,
             turn=axes,
-            centre_m=ground_m + axes[:, 0] * side * rng.uniform(2.5, 5) + [0, 0, 1.5],
+            centre_m=ground_m + axes[:, 0] * side * rng.uniform(2.5, 5) + raised(1.5),
             size_m=np.array([0.2, 30, 3]),
             colour=draw_colour(rng, site, saturation=0.35, brightest=0.95),
             among=WALLS,
@@ -142,7 +145,7 @@ def _on_the_wall(
         yield Thing(
             world_from_shape=placed(
                 axes,
-                wall_m + axes[:, 0] * rng.uniform(-5, 5) + [0, 0, middle_m],
+                wall_m + axes[:, 0] * rng.uniform(-5, 5) + raised(middle_m),
                 np.array([width_m, 0.06, height_m]),
             ),
             colour=rng.uniform(0.8, 4.0) * np.array([0.9, 0.95, 1.0])
@@ -155,15 +158,22 @@ def _on_the_wall(
 
 
 def _clutter(
-    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"],
+    rng: np.random.Generator,
+    site: Site,
+    spot_m: Float64[np.ndarray, "3"],
 ) -> Iterator[Thing]:
     colour = draw_colour(rng, site, saturation=0.8)
     kind = rng.random()
     if kind < 0.25:
         size_m = np.array([*np.full(2, rng.uniform(0.05, 0.5)), rng.uniform(0.5, 3)])
-        centre_m = spot_m + [0, 0, size_m[2] / 2]
+        centre_m = spot_m + raised(size_m[2] / 2)
         yield box(
-            rng, turn=UPRIGHT, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder",
+            rng,
+            turn=UPRIGHT,
+            centre_m=centre_m,
+            size_m=size_m,
+            colour=colour,
+            shape="cylinder",
         )
     elif kind < 0.4:
         yield from _shelf(rng, site, spot_m)
@@ -173,20 +183,22 @@ def _clutter(
         yield box(
             rng,
             turn=turned(rng.uniform(0, 3)),
-            centre_m=spot_m + [0, 0, lift_m + size_m[2] / 2],
+            centre_m=spot_m + raised(lift_m + size_m[2] / 2),
             size_m=size_m,
             colour=colour,
         )
 
 
 def _shelf(
-    rng: np.random.Generator, site: Site, spot_m: Float64[np.ndarray, "3"],
+    rng: np.random.Generator,
+    site: Site,
+    spot_m: Float64[np.ndarray, "3"],
 ) -> Iterator[Thing]:
     turn = turned(rng.uniform(0, np.pi))
     colour = draw_colour(rng, site, saturation=0.8)
     height_m = rng.uniform(1.2, 2.6)
     for side in (-0.6, 0.6):
-        centre_m = spot_m + turn[:, 0] * side + [0, 0, height_m / 2]
+        centre_m = spot_m + turn[:, 0] * side + raised(height_m / 2)
         size_m = np.array([0.05, 0.4, height_m])
         yield box(rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, among=HARD)
     for level_m in np.arange(0.3, height_m, 0.55):
@@ -195,19 +207,27 @@ def _shelf(
         yield box(rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, among=HARD)
         for _ in range(rng.integers(0, 3)):
             size_m = rng.uniform(0.12, 0.35, 3)
-            offset_m = turn[:, 0] * rng.uniform(-0.45, 0.45) + [0, 0, size_m[2] / 2 + 0.015]
+            offset_m = turn[:, 0] * rng.uniform(-0.45, 0.45) + raised(size_m[2] / 2 + 0.015)
             item = draw_colour(rng, site, saturation=0.9)
             yield box(
-                rng, turn=turn, centre_m=centre_m + offset_m, size_m=size_m, colour=item, among=HARD,
+                rng,
+                turn=turn,
+                centre_m=centre_m + offset_m,
+                size_m=size_m,
+                colour=item,
+                among=HARD,
             )
 
 
 def _occluders(
-    rng: np.random.Generator, site: Site, camera: Camera, people: Sequence[Person],
+    rng: np.random.Generator,
+    site: Site,
+    camera: Camera,
+    people: Sequence[Person],
 ) -> Iterator[Thing]:
     """Put pillars, boxes and benches between the camera and someone."""
     for _ in range(rng.choice(len(OCCLUDERS), p=OCCLUDERS)):
-        person = people[rng.integers(len(people))]
+        person = people[int(rng.integers(len(people)))]
         ray_m = camera.position_m - person.middle_m
         side = np.array([-ray_m[1], ray_m[0], 0]) / max(float(np.hypot(*ray_m[:2])), 1e-6)
         spot_m = person.middle_m + ray_m * rng.uniform(0.3, 0.65) + side * rng.normal(0, 0.45)
@@ -215,15 +235,20 @@ def _occluders(
         kind = rng.random()
         if kind < 0.3:
             size_m = np.array([*np.full(2, rng.uniform(0.03, 0.14)), 3.5])
-            centre_m = spot_m * [1, 1, 0] + [0, 0, 1.7]
+            centre_m = spot_m * [1, 1, 0] + raised(1.7)
             turn = turned(rng.uniform(0, 3))
             yield box(
-                rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour, shape="cylinder",
+                rng,
+                turn=turn,
+                centre_m=centre_m,
+                size_m=size_m,
+                colour=colour,
+                shape="cylinder",
             )
         elif kind < 0.6:
             size_m = np.array([rng.uniform(0.8, 2.5), rng.uniform(0.3, 0.7), rng.uniform(0.4, 1.1)])
             turn = np.stack([side, np.cross([0, 0, 1.0], side), np.array([0, 0, 1.0])], axis=1)
-            centre_m = spot_m * [1, 1, 0] + [0, 0, size_m[2] / 2]
+            centre_m = spot_m * [1, 1, 0] + raised(size_m[2] / 2)
             yield box(rng, turn=turn, centre_m=centre_m, size_m=size_m, colour=colour)
         else:
             size_m = rng.uniform(0.12, 0.55, 3)
@@ -234,7 +259,11 @@ def _occluders(
 
 
 def _plain_backdrop(
-    rng: np.random.Generator, site: Site, camera: Camera, *, is_sky: bool,
+    rng: np.random.Generator,
+    site: Site,
+    camera: Camera,
+    *,
+    is_sky: bool,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Fill what no wall hides: a sky or the dusk of a hall, paler towards the bottom."""
     top = (

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -57,6 +58,11 @@ def placed(
     return np.hstack([turn * size_m, centre_m[:, None]])
 
 
+def raised(height_m: float) -> Float64[np.ndarray, "3"]:
+    """Point straight up."""
+    return np.array([0.0, 0.0, height_m])
+
+
 def turned(angle_rad: float) -> Float64[np.ndarray, "3 3"]:
     """Rotation about the vertical."""
     cosine, sine = np.cos(angle_rad), np.sin(angle_rad)
@@ -80,15 +86,17 @@ def cube() -> Float32[np.ndarray, "corners 6"]:
 
 
 def turned_profile(
-    profile: list[tuple[float, float]], *, segments: int,
+    profile: list[tuple[float, float]],
+    *,
+    segments: int,
 ) -> Float32[np.ndarray, "corners 6"]:
     """Revolve a profile of (radius, height) about the vertical axis."""
     angles = np.linspace(0, 2 * np.pi, segments + 1)
     rows = []
-    for (low_radius, low), (high_radius, high) in zip(profile[:-1], profile[1:], strict=True):
+    for (low_radius, low), (high_radius, high) in pairwise(profile):
         slope = np.array([high - low, low_radius - high_radius])
         slope = slope / max(float(np.linalg.norm(slope)), 1e-9)
-        for start, end in zip(angles[:-1], angles[1:], strict=True):
+        for start, end in pairwise(angles.tolist()):
             quad = [
                 [
                     r * np.cos(a),
@@ -126,7 +134,7 @@ def _cap() -> Float32[np.ndarray, "corners 6"]:
 
 SHAPES: Final[dict[Shape, Float32[np.ndarray, "corners 6"]]] = {
     "cube": cube(),
-    "cylinder": turned_profile([(0, -0.5), (0.5, -0.5), (0.5, 0.5), (0, 0.5)], segments=20),
+    "cylinder": turned_profile([(0.0, -0.5), (0.5, -0.5), (0.5, 0.5), (0.0, 0.5)], segments=20),
     "helmet": np.vstack(
         [
             turned_profile(_dome(), segments=30),

@@ -74,12 +74,15 @@ class PersonLabel:
     full_box_px: Float32[np.ndarray, "4"]
     """Around the whole body, hidden parts and parts outside the picture included."""
     visible_fraction: float
-    """Visible pixels over those the whole body would cover, alone and without the picture's edge."""
+    """Visible pixels over those the whole body would cover, alone and uncut."""
     activity: str
 
 
 def label_people(
-    people: Sequence[Person], camera: Camera, rendering: Rendering, renderer: Renderer,
+    people: Sequence[Person],
+    camera: Camera,
+    rendering: Rendering,
+    renderer: Renderer,
 ) -> list[PersonLabel]:
     """Label everyone of whom at least one pixel can be seen."""
     labels = []
@@ -127,7 +130,8 @@ def tight_box(mask: Bool[np.ndarray, "height width"]) -> Float32[np.ndarray, "4"
     """Give the box around the true pixels, from outer edge to outer edge."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return np.array(
-        [columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5], np.float32,
+        [columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5],
+        np.float32,
     )
 
 

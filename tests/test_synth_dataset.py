@@ -1,0 +1,187 @@
+"""What was written comes back, whole or not at all, and by the same recipe only."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_pose.errors import EXIT_OPERATOR, ConfigError, SourceError
+from edge_pose.skeleton import NUM_JOINTS
+from train.__main__ import main
+from train.synth.camera import Camera
+from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photos
+from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
+from train.synth.frames import LabelledFrame
+from train.synth.visibility import PersonLabel
+
+RECIPE: dict[str, object] = {"schema": 1, "site": "factory", "seed": 3}
+
+
+def label(number: int) -> PersonLabel:
+    rng = np.random.default_rng(number)
+    return PersonLabel(
+        number=number,
+        joints_m=rng.random((NUM_JOINTS, 3), np.float32),
+        joints_px=rng.random((NUM_JOINTS, 2), np.float32),
+        visible=rng.random(NUM_JOINTS) < 0.5,
+        inside=rng.random(NUM_JOINTS) < 0.5,
+        box_px=np.array([1, 2, 3, 4], np.float32),
+        full_box_px=np.array([0, 1, 4, 5], np.float32),
+        visible_fraction=0.25 * number,
+        activity="bench",
+    )
+
+
+def frame(seed: int, people: int, *, width: int = 20, height: int = 10) -> LabelledFrame:
+    person = np.zeros((height, width), np.uint8)
+    person[2:5, 3:7] = people
+    return LabelledFrame(
+        image=np.full((height, width, 3), [200, 100, 20], np.uint8),
+        person=person,
+        soft=np.full((height, width), 77, np.uint8),
+        depth_m=np.where(person > 0, np.float32(2.3456), np.float32(0)),
+        camera=Camera(
+            matrix=np.eye(3) * seed,
+            camera_from_world=np.eye(4),
+            width_px=width,
+            height_px=height,
+        ),
+        people=[label(number) for number in range(1, people + 1)],
+        seed=seed,
+    )
+
+
+def order(**changes: object) -> Order:
+    values: dict[str, object] = {
+        "people": 1,
+        "out": Path("nowhere"),
+        "site": "factory",
+        "seed": 0,
+        "processes": 1,
+        "motion": None,
+        "backgrounds": None,
+        "size_px": 96,
+        "renderer": "any",
+    }
+    return Order(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_pictures_and_people_come_back(tmp_path: Path) -> None:
+    frames = [frame(7, 2), frame(8, 0, width=33), frame(2**62, 1)]
+    path = chunk_path(tmp_path, 12)
+    write_chunk(path, pack_chunk(frames))
+    chunk = read_chunk(path)
+    assert path.name == "chunk-00012.npz"
+    assert len(chunk) == 3
+    assert chunk.frame_seed.tolist() == [7, 8, 2**62]
+    assert chunk.size.tolist() == [[20, 10], [33, 10], [20, 10]]
+    assert chunk.frame.tolist() == [0, 0, 2]
+    assert chunk.number.tolist() == [1, 2, 1]
+    assert chunk.visible_fraction.tolist() == [0.25, 0.5, 0.25]
+    assert chunk.activity.tolist() == ["bench"] * 3
+    np.testing.assert_array_equal(chunk.joints_m[1], label(2).joints_m)
+    np.testing.assert_array_equal(chunk.visible[1], label(2).visible)
+    np.testing.assert_array_equal(chunk.camera_matrix[0], 7 * np.eye(3))
+    for index, original in enumerate(frames):
+        np.testing.assert_array_equal(chunk.ids(index), original.person)
+        np.testing.assert_array_equal(chunk.soft(index), original.soft)
+        np.testing.assert_allclose(chunk.depth_mm(index) / 1000, original.depth_m, atol=0.0005)
+        np.testing.assert_allclose(chunk.image(index), original.image, atol=6)
+
+
+def test_a_chunk_of_empty_pictures_keeps_its_shapes(tmp_path: Path) -> None:
+    write_chunk(chunk_path(tmp_path, 0), pack_chunk([frame(1, 0)]))
+    chunk = read_chunk(chunk_path(tmp_path, 0))
+    assert chunk.joints_m.shape == (0, NUM_JOINTS, 3)
+    assert chunk.box_px.shape == (0, 4)
+
+
+def test_chunks_hold_no_pickles(tmp_path: Path) -> None:
+    write_chunk(chunk_path(tmp_path, 0), pack_chunk([frame(1, 1)]))
+    with np.load(chunk_path(tmp_path, 0), allow_pickle=False) as arrays:
+        assert set(arrays) == {field.name for field in fields(read_chunk(chunk_path(tmp_path, 0)))}
+        assert all(arrays[name].dtype != object for name in arrays)
+
+
+def test_a_write_that_fails_leaves_no_chunk(tmp_path: Path) -> None:
+    (tmp_path / "chunk-00000.part").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_chunk(chunk_path(tmp_path, 0), pack_chunk([frame(1, 1)]))
+    assert not chunk_path(tmp_path, 0).exists()
+
+
+def test_a_data_set_continues_by_its_own_recipe_only(tmp_path: Path) -> None:
+    open_dataset(tmp_path, RECIPE)
+    open_dataset(tmp_path, RECIPE)
+    assert json.loads((tmp_path / "dataset.json").read_text()) == RECIPE
+    with pytest.raises(ConfigError, match=r"seed 3, now 4 is asked for"):
+        open_dataset(tmp_path, RECIPE | {"seed": 4})
+
+
+def test_chunks_of_unknown_origin_are_not_continued(tmp_path: Path) -> None:
+    chunk_path(tmp_path, 0).touch()
+    with pytest.raises(ConfigError, match="choose an empty folder"):
+        open_dataset(tmp_path, RECIPE)
+
+
+def test_plans_depend_on_seed_site_and_chunk_and_on_nothing_else() -> None:
+    plans = chunk_plans(order(), 3)
+    assert len(plans) == FRAMES_PER_CHUNK
+    assert plans == chunk_plans(order(processes=7, people=10_000, size_px=256), 3)
+    assert plans != chunk_plans(order(), 4)
+    assert plans != chunk_plans(order(seed=1), 3)
+    assert plans != chunk_plans(order(site="other"), 3)
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no photo"):
+        load_photos(tmp_path)
+    (tmp_path / "torn.jpg").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"torn\.jpg cannot be read"):
+        load_photos(tmp_path)
+
+
+def test_a_missing_folder_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["synth", "--people", "1", "--out", str(tmp_path), "--motion", str(tmp_path / "gone")]
+    assert main(words) == EXIT_OPERATOR
+    message = capsys.readouterr().err
+    assert "gone is no folder" in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_number_of_processes_and_a_stop_change_nothing(tmp_path: Path) -> None:
+    """Two chunks by one process, and by two processes of which a chunk was lost."""
+    people = 2 + sum(plan.people for plan in chunk_plans(order(), 0))
+    alone, together = tmp_path / "alone", tmp_path / "together"
+
+    def render(out: Path, processes: int) -> None:
+        words = ["synth", "--people", str(people), "--out", str(out), "--size", "64"]
+        subprocess.run(
+            [sys.executable, "-m", "train", *words, "--processes", str(processes)],
+            check=True,
+            env=os.environ,
+        )
+
+    render(alone, 1)
+    render(together, 2)
+    chunk_path(together, 0).rename(together / "chunk-00000.part")
+    render(together, 2)
+    assert not list(together.glob("*.part"))
+    names = sorted(path.name for path in alone.glob("*.npz"))
+    assert names == sorted(path.name for path in together.glob("*.npz"))
+    assert names
+    for name in names:
+        one, other = read_chunk(alone / name), read_chunk(together / name)
+        for field in fields(one):
+            np.testing.assert_array_equal(
+                getattr(one, field.name), getattr(other, field.name), err_msg=field.name
+            )
