@@ -42,7 +42,7 @@ class Intrinsics:
     assumed: bool
     """True when nobody measured the focal length; published with every pose made from it."""
     distortion: Float64[np.ndarray, "5"] | None = None
-    """k1, k2, p1, p2, k3 of OpenCV's lens model; None for a lens that keeps straight lines straight."""
+    """k1, k2, p1, p2, k3 of OpenCV's lens model; None: straight lines stay straight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

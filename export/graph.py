@@ -1,8 +1,9 @@
 """Trained networks as ONNX files that keep the contract of the bundle.
 
-In: a run folder of `train student` or `train detector`.  Out: `pose.onnx` or `detector.onnx`: fixed names, batch axis
-first, probabilities instead of logits.  Weights are stored in half precision and computed with in single precision:
-half the file, and the runtime turns them back once, when it loads.
+In: a run folder of `train student` or `train detector`.  Out: `pose.onnx` or `detector.onnx`: fixed
+names, batch axis first, probabilities instead of logits.  Weights are stored in half precision and
+computed with in single precision: half the file, and the runtime turns them back once, when it
+loads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ class _Detector(nn.Module):
 
 
 def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Write the pose network with a free batch size; `calibration` has `slope` and `offset` a joint."""
+    """Write the pose network, batch size free; `calibration`: a `slope` and `offset` per joint."""
     wrapped = _Pose(
         network, torch.tensor(calibration["slope"]), torch.tensor(calibration["offset"])
     )

@@ -1,7 +1,8 @@
 """Make scores mean what they say: fit, on held-out people, how logits become probabilities.
 
-In: raw logits of the scores, whether each joint was within the radius, and whether anyone judged it.  Out: a slope
-and an offset for each joint (Platt 1999, with one slope for all joints so that rare joints cannot run away).
+In: raw logits of the scores, whether each joint was within the radius, and whether anyone judged
+it.  Out: a slope and an offset for each joint (Platt 1999, with one slope for all joints so that
+rare joints cannot run away).
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ class Calibration:
 
     slope: tuple[float, ...]
     offset: tuple[float, ...]
+
+    def table(self) -> dict[str, tuple[float, ...]]:
+        """Return both by name, as they are kept in JSON."""
+        return {"slope": self.slope, "offset": self.offset}
 
 
 def identity(joints: int) -> Calibration:
@@ -42,14 +47,16 @@ def fit_calibration(
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(
-            x * log_slope.exp() + offset, y, weight, reduction="sum"
-        ) / weight.sum() + 1e-3 * offset.square().mean()
+        loss = (
+            functional.binary_cross_entropy_with_logits(
+                x * log_slope.exp() + offset, y, weight, reduction="sum"
+            )
+            / weight.sum()
+            + 1e-3 * offset.square().mean()
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     slope = float(log_slope.detach().exp())
-    return Calibration(
-        slope=(slope,) * logits.shape[1], offset=tuple(offset.detach().tolist())
-    )
+    return Calibration(slope=(slope,) * logits.shape[1], offset=tuple(offset.detach().tolist()))

@@ -1,11 +1,13 @@
 """The person detector that ships: a whole frame in, boxes with scores out.
 
-In: `image` [batch, 3, 300, 300], RGB, pixel / 127.5 - 1, the frame letterboxed with grey.  Out, as a dict of tensors:
-`boxes_px` [batch, 1917, 4] in input pixels, `score_logits` [batch, 1917] and `encodings` [batch, 1917, 4].
+In: `image` [batch, 3, 300, 300], RGB, pixel / 127.5 - 1, the frame letterboxed with grey.  Out, as
+a dict of tensors: `boxes_px` [batch, 1917, 4] in input pixels, `score_logits` [batch, 1917] and
+`encodings` [batch, 1917, 4].
 
-It starts from the SSD-MobileNetV2 that MediaPipe's Objectron ships (Apache-2.0, 23 classes of Open Images); of its class
-heads only the rows for Person are kept, so that it is ours to train for one class.  Anchors and coding: Liu et al.
-2016, arXiv:1512.02325, with the constants described in `train/teacher_people.py`.
+It starts from the SSD-MobileNetV2 that MediaPipe's Objectron ships (Apache-2.0, 23 classes of Open
+Images); of its class heads only the rows for Person are kept, so that it is ours to train for one
+class.  Anchors and coding: Liu et al. 2016, arXiv:1512.02325, with the constants described in
+`train/teacher_people.py`.
 """
 
 from pathlib import Path
@@ -52,7 +54,7 @@ class DetectorNet(nn.Module):
 
 
 def decode_boxes(encodings: Tensor, at: Tensor) -> Tensor:
-    """Turn encodings [..., anchors, 4] into x0, y0, x1, y1 in input pixels, pixel centres at integers."""
+    """Turn encodings [..., anchors, 4] into x0, y0, x1, y1 in pixels, pixel centres at integers."""
     centre = encodings[..., :2] / CENTRE_SCALE * at[:, 2:] + at[:, :2]
     half = torch.exp(encodings[..., 2:] / SIZE_SCALE) * at[:, 2:] / 2
     low, high = centre - half, centre + half

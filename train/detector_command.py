@@ -1,6 +1,7 @@
 """`python -m train detector`: train the person detector on rendered and teacher-labelled frames.
 
-In: folders from `train synth` and `train label`.  Out: a run folder with checkpoints that `export` reads.
+In: folders from `train synth` and `train label`.  Out: a run folder with checkpoints that `export`
+reads.
 """
 
 import argparse
@@ -28,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--real", type=Path, nargs="+", required=True, help="folders made by train label"
     )
-    parser.add_argument("--out", type=Path, required=True, help="run folder; continued if it exists")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="run folder; continued if it exists"
+    )
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
@@ -44,14 +47,15 @@ def main(arguments: argparse.Namespace) -> None:
     network.stem.requires_grad_(requires_grad=False)
     stem = FrozenStem(arguments.out / "stem.onnx")
     export_stem(DetectorNet().stem, INPUT_PX, arguments.out / "stem.onnx")
-    sources = [RenderedScenes(arguments.rendered), RealScenes(arguments.real, held_out=False)]
+    rendered = RenderedScenes(arguments.rendered)
+    real = RealScenes(arguments.real, held_out=False)
     recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
-    recipe |= {"rendered_frames": str(len(sources[0])), "real_frames": str(len(sources[1]))}
+    recipe |= {"rendered_frames": str(len(rendered)), "real_frames": str(len(real))}
     (arguments.out / "recipe.json").write_text(json.dumps(recipe, indent=1))
 
     def batches(first_step: int) -> Iterable[Batch]:
         stream = DetectorBatches(
-            sources,
+            [rendered, real],
             batch_size=arguments.batch_size,
             seed=arguments.seed + first_step,
             make_stem=stem,

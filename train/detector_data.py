@@ -1,7 +1,7 @@
-"""Batches for the detector: rendered and real frames fitted into its input, with boxes to find and boxes to leave out.
+"""Batches for the detector: frames fitted into its input, boxes to find, boxes to leave out.
 
-In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded stream of
-batches; boxes are padded to the same number, an empty box being all zeros.
+In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded
+stream of batches; boxes are padded to the same number, an empty box being all zeros.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +57,9 @@ class RenderedScenes:
 
     def __init__(self, folder: Path) -> None:
         """Read every chunk of `folder`."""
-        self._chunks: list[Chunk] = [read_chunk(path) for path in sorted(folder.glob("chunk-*.npz"))]
+        self._chunks: list[Chunk] = [
+            read_chunk(path) for path in sorted(folder.glob("chunk-*.npz"))
+        ]
         self._frames = [
             (number, frame)
             for number, chunk in enumerate(self._chunks)
@@ -169,10 +171,10 @@ def _fit(
     scale = INPUT_PX / max(height, width) * float(rng.choice([1.0, rng.uniform(0.5, 1.6)]))
     room = INPUT_PX - scale * np.array([width, height])
     offset = room * np.where(room > 0, 0.5, rng.uniform(0.2, 0.8, 2))
-    mirrored = rng.random() < 0.5  # noqa: PLR2004
+    mirrored = rng.random() < 0.5
     input_from_frame = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
     shrunk, shrink = scene.image, 1.0
-    if scale < 0.5:  # noqa: PLR2004 below a half the bilinear kernel misses pixels
+    if scale < 0.5:
         shrink = scale * 1.5
         size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
         shrunk = np.asarray(cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -202,7 +204,7 @@ def _place(
     placed = np.clip(boxes * scale + np.tile(offset, 2), 0, INPUT_PX - 1)
     area = np.prod(placed[:, 2:] - placed[:, :2], axis=1)
     whole = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) * scale**2, 1e-6)
-    return np.asarray(placed[area > 0.3 * whole], np.float32)  # noqa: PLR2004
+    return np.asarray(placed[area > 0.3 * whole], np.float32)
 
 
 def _mirror(boxes: Float32[np.ndarray, "boxes 4"]) -> Float32[np.ndarray, "boxes 4"]:

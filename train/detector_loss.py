@@ -1,7 +1,8 @@
 """What the detector is punished for: missed and invented people, and boxes that do not fit.
 
-In: predictions and a batch of boxes.  Out: `Terms` of focal loss (Lin et al. 2017, arXiv:1708.02002) over all anchors
-that are judged and smooth L1 over the encodings of the matched ones (Liu et al. 2016, arXiv:1512.02325).
+In: predictions and a batch of boxes.  Out: `Terms` of focal loss (Lin et al. 2017,
+arXiv:1708.02002) over all anchors that are judged and smooth L1 over the encodings of the matched
+ones (Liu et al. 2016, arXiv:1512.02325).
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,9 @@ def detector_terms(
     best_of_person = torch.where(there, overlap, -1.0).amax(dim=1, keepdim=True)
     claimed = (there & (overlap >= best_of_person - 1e-6) & (overlap > 0)).any(dim=2)
     which = torch.where(
-        claimed, torch.where(there, overlap - (overlap < best_of_person - 1e-6) * 2, -9).argmax(2), which
+        claimed,
+        torch.where(there, overlap - (overlap < best_of_person - 1e-6) * 2, -9).argmax(2),
+        which,
     )
     positive = (best >= _SAME) | claimed
     doubtful = (_iou(anchor_boxes, unsure).amax(dim=2) >= _OTHER) | (best >= _OTHER)
@@ -46,8 +49,10 @@ def detector_terms(
     probability = logits.sigmoid()
     miss = torch.where(positive, 1 - probability, probability)
     balance = torch.where(positive, 1 - _BALANCE, _BALANCE)
-    focal = balance * miss**_FOCUS * functional.binary_cross_entropy_with_logits(
-        logits, truth, reduction="none"
+    focal = (
+        balance
+        * miss**_FOCUS
+        * functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     )
     count = positive.sum().clamp_min(1)
     goal = encode_boxes(

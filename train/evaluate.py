@@ -1,7 +1,8 @@
 """`python -m train evaluate`: measure a pose network on people it was not trained on.
 
-In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out: tables in Markdown on
-standard output and the same figures as JSON.  `--fit-scores` turns the outcomes into a calibration instead.
+In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out:
+tables in Markdown on standard output and the same figures as JSON.  `--fit-scores` turns the
+outcomes into a calibration instead.
 """
 
 import argparse
@@ -95,9 +96,7 @@ def report(name: str, found: Predictions) -> dict[str, object]:
     figures["expected calibration error"] = honesty.expected_error
     _write(f"* expected calibration error of the scores: {honesty.expected_error:.3f}\n")
     by_joint = {
-        label: errors
-        for label, errors in columns.items()
-        if errors.shape[1] == skeleton.NUM_JOINTS
+        label: errors for label, errors in columns.items() if errors.shape[1] == skeleton.NUM_JOINTS
     }
     _write(joint_table(skeleton.JOINTS, by_joint))
     _write("\n" + reliability_table(honesty))

@@ -1,13 +1,13 @@
-"""The training loop: batches in, a trained and averaged network out; interrupted at any moment, it goes on.
+"""The training loop: batches in, an averaged network out; interrupted at any moment, it goes on.
 
-In: a network, a stream of batches, a function from a batch to named losses.  Out: `last.safetensors` (weights,
-averaged weights and optimiser state) with `last.json` beside it, and a line of `losses.csv` every few steps.
+In: a network, a stream of batches, a function from a batch to named losses.  Out:
+`last.safetensors` (weights, averaged weights and optimiser state) with `last.json` beside it, and a
+line of `losses.csv` every few steps.
 """
 
 import csv
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Schedule:
     save_every: int = 200
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+        """Rise linearly, then fall by a half cosine (Loshchilov, Hutter 2017, arXiv:1608.03983)."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
@@ -65,6 +65,7 @@ def fit(
         weigh: their weighted sum.
         schedule: how long and how fast.
         folder: where checkpoints and losses are kept; a run found there is continued.
+
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -83,8 +84,10 @@ def fit(
         loss = weigh(terms)
         if not torch.isfinite(loss):
             names = {name: float(value) for name, value in terms.items()}
-            message = f"step {step} of {folder} gave the loss {float(loss)} ({names}); lower the learning rate"
-            raise TrainingDiverged(message)
+            raise TrainingDiverged(
+                f"step {step} of {folder} gave the loss {float(loss)} ({names}); "
+                "lower the learning rate"
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained.values(), _GRADIENT_LIMIT)
@@ -139,7 +142,7 @@ def _save(
         tensors[f"second.{name}"] = state["exp_avg_sq"].contiguous()
     part = folder / "last.part"
     save_file(tensors, part, metadata={"step": str(step)})
-    os.replace(part, folder / "last.safetensors")
+    part.replace(folder / "last.safetensors")
     (folder / "last.json").write_text(json.dumps({"step": step, **asdict(schedule)}, indent=1))
 
 

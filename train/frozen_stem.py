@@ -1,7 +1,7 @@
 """The part of a network that is not trained, run by ONNX Runtime where the batches are made.
 
-On a CPU, ONNX Runtime goes through a stem at high resolution several times faster than torch does.  In: a torch module
-and its input size.  Out: a file, and from it a callable on arrays.
+On a CPU, ONNX Runtime goes through a stem at high resolution several times faster than torch does.
+In: a torch module and its input size.  Out: a file, and from it a callable on arrays.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def export_stem(stem: nn.Module, size_px: int, path: Path) -> None:
 
 
 class FrozenStem:
-    """A loaded stem; picklable, so that it can be handed to a data worker before it is opened there."""
+    """A stem on disk; picklable, so that a data worker can be given it and open it there."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """Remember the file."""

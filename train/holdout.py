@@ -1,6 +1,7 @@
 """What a pose network says about people it was not trained on, as plain arrays.
 
-In: a pose network as ONNX (what ships is what is measured) and labelled people.  Out: `Predictions` beside the truth.
+In: a pose network as ONNX (what ships is what is measured) and labelled people.  Out: `Predictions`
+beside the truth.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ _BATCH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """Predictions and truth of the same people, in crop pixels and in the axes of the crop's ray."""
+    """Predictions and truth of the same people: crop pixels, metres in axes of the crop's ray."""
 
     joints_px: Float32[np.ndarray, "people joints 2"]
     joints_m: Float32[np.ndarray, "people joints 3"]

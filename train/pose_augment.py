@@ -1,7 +1,8 @@
-"""From a labelled person in a picture to one training crop: geometry and light disturbed, labels carried along.
+"""From a labelled person in a picture to one training crop, disturbed together with its labels.
 
-In: a picture, a box, joints in picture pixels and, for rendered people, in camera axes.  Out: `TrainingCrop`, with 2D
-in crop pixels and 3D relative to the pelvis in the axes of the crop's own ray, turned and mirrored with the picture.
+In: a picture, a box, joints in picture pixels and, for rendered people, in camera axes.  Out:
+`TrainingCrop`, with 2D in crop pixels and 3D relative to the pelvis in the axes of the crop's own
+ray, turned and mirrored with the picture.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from edge_pose.crop import PADDING
 from train.student import INPUT_SIZE_PX
 
 _MIDDLE: Final = (INPUT_SIZE_PX - 1) / 2
+_NOISE_PX: Final = 32
+"""Noise repeats after so many rows; drawing all of it would cost more than cutting the crop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +74,15 @@ TRAINING: Final = Augmentation(
 EVALUATION: Final = Augmentation()
 
 
-def make_crop(
-    person: Person, augmentation: Augmentation, rng: np.random.Generator
-) -> TrainingCrop:
+def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generator) -> TrainingCrop:
     """Cut one crop around a person, as the appliance would, disturbed by `augmentation`."""
     x0, y0, x1, y1 = (float(value) for value in person.box_px)
     side = PADDING * max(x1 - x0, y1 - y0, 8.0)
     centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     centre += side * augmentation.shift * rng.standard_normal(2)
     side *= float(np.exp(augmentation.scale * rng.standard_normal()))
-    turn = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)  # noqa: PLR2004
-    mirrored = augmentation.mirror and rng.random() < 0.5  # noqa: PLR2004
+    turn = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)
+    mirrored = augmentation.mirror and rng.random() < 0.5
     scale = side / INPUT_SIZE_PX
     cos, sin = np.cos(turn), np.sin(turn)
     picture_from_crop = scale * np.array([[cos, sin], [-sin, cos]])
@@ -137,7 +138,7 @@ def _warp(
     scale: float,
 ) -> UInt8[np.ndarray, "side side 3"]:
     reduction = int(scale)
-    if reduction >= 2:  # noqa: PLR2004 below two the bilinear kernel reaches every pixel
+    if reduction >= 2:
         height, width = image.shape[:2]
         size = (max(width // reduction, 1), max(height // reduction, 1))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -158,23 +159,26 @@ def disturb_light(
     image: UInt8[np.ndarray, "height width 3"], strength: float, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Change exposure, contrast, colour, sharpness and noise as cameras and halls do."""
-    x = image.astype(np.float32) / 255
-    x = x ** np.float32(np.exp(0.3 * strength * rng.standard_normal()))
-    x = (x - 0.5) * np.float32(np.exp(0.2 * strength * rng.standard_normal())) + 0.5
-    x = x + np.float32(0.08 * strength * rng.standard_normal())
-    x = x * (1 + 0.07 * strength * rng.standard_normal(3)).astype(np.float32)
-    grey = x.mean(2, keepdims=True)
-    saturation = 0.0 if rng.random() < 0.08 else np.exp(0.3 * strength * rng.standard_normal())  # noqa: PLR2004
-    x = grey + (x - grey) * np.float32(saturation)
-    if rng.random() < 0.3:  # noqa: PLR2004
-        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6)), np.float32)
-    if rng.random() < 0.3:  # noqa: PLR2004
-        x = x + rng.standard_normal(x.shape, np.float32) * np.float32(rng.uniform(0.005, 0.04))
-    if rng.random() < 0.15:  # noqa: PLR2004
+    level = np.linspace(0, 1, 256)[:, None] * np.ones(3)
+    level = level ** np.exp(0.3 * strength * rng.standard_normal())
+    level = (level - 0.5) * np.exp(0.2 * strength * rng.standard_normal()) + 0.5
+    level += 0.08 * strength * rng.standard_normal()
+    level *= 1 + 0.07 * strength * rng.standard_normal(3)
+    x = cv2.LUT(image, np.clip(255 * level, 0, 255).astype(np.uint8)[None])
+    saturation = 0.0 if rng.random() < 0.08 else np.exp(0.3 * strength * rng.standard_normal())
+    grey = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    x = cv2.addWeighted(x, float(saturation), grey, 1 - float(saturation), 0)
+    if rng.random() < 0.3:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.3:
+        strip = rng.standard_normal((_NOISE_PX, *x.shape[1:]), np.float32) * rng.uniform(1, 10)
+        noise = np.tile(strip.astype(np.int16), (-(-len(x) // _NOISE_PX), 1, 1))[: len(x)]
+        x = np.clip(x + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.15:
         size = int(rng.integers(64, 160))
         small = cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA)
-        x = np.asarray(cv2.resize(small, image.shape[1::-1]), np.float32)
-    return np.asarray(np.clip(x, 0, 1) * 255, np.uint8)
+        x = cv2.resize(small, image.shape[1::-1])
+    return np.asarray(x, np.uint8)
 
 
 def _cover(

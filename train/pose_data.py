@@ -1,7 +1,8 @@
-"""Batches for the pose network: rendered people with 3D truth, real people with a teacher's 2D, and nobody.
+"""Batches for the pose network: rendered people with 3D truth, real ones with 2D, and nobody.
 
-In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded stream of
-batches (dicts of tensors).  Real groups (a clip, a scene) are held out whole, by a hash of their name.
+In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded
+stream of batches (dicts of tensors).  Real groups (a clip, a scene) are held out whole, by a hash
+of their name.
 """
 
 import zlib
@@ -57,7 +58,7 @@ class RenderedPeople:
             (number, person)
             for number, chunk in enumerate(self._chunks)
             for person in np.flatnonzero(
-                (chunk.visible_fraction > _LEAST_VISIBLE) & (chunk.visible.sum(1) >= 5)  # noqa: PLR2004
+                (chunk.visible_fraction > _LEAST_VISIBLE) & (chunk.visible.sum(1) >= 5)
             )
         ]
 
@@ -104,7 +105,7 @@ class RealPeople:
         return len(self._people)
 
     def person(self, index: int) -> Person:
-        """Decode the picture of one person and attach the teacher's 2D, weighed by its confidence."""
+        """Decode the picture of one person; the teacher's 2D weighs as much as it is sure."""
         number, who = self._people[index]
         image = self._images[number]
         person = image.people[who]
@@ -116,7 +117,7 @@ class RealPeople:
         )
 
     def nobody(self, rng: np.random.Generator) -> Person | None:
-        """A square of a real picture that touches no known person, or None where there was none to find."""
+        """Cut a square that touches no known person; None where there was none to find."""
         for _ in range(_LOST_PATIENCE):
             image = self._images[int(rng.integers(len(self._images)))]
             size = np.array([image.width_px, image.height_px], np.float32)
@@ -127,8 +128,10 @@ class RealPeople:
                 [image.detected_px, np.array([p.box_px for p in image.people]).reshape(-1, 4)]
             )
             apart = (
-                (known[:, 2] < box[0]) | (known[:, 0] > box[2])
-                | (known[:, 3] < box[1]) | (known[:, 1] > box[3])
+                (known[:, 2] < box[0])
+                | (known[:, 0] > box[2])
+                | (known[:, 3] < box[1])
+                | (known[:, 1] > box[3])
             )
             if apart.all():
                 return Person(
@@ -189,8 +192,7 @@ class PoseBatches(IterableDataset[Batch]):
         stem = self._make_stem() if self._make_stem is not None else None
         while True:
             crops = [
-                make_crop(self._draw(rng), self._augmentation, rng)
-                for _ in range(self._batch_size)
+                make_crop(self._draw(rng), self._augmentation, rng) for _ in range(self._batch_size)
             ]
             yield collate(crops, stem)
 

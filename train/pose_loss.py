@@ -1,6 +1,7 @@
 """What the pose network is punished for, term by term.
 
-In: predictions and a batch.  Out: `Terms`, a dict of scalars; `total` sums them with weights of the same names.
+In: predictions and a batch.  Out: `Terms`, a dict of scalars; `total` sums them with weights of the
+same names.
 """
 
 from collections.abc import Mapping
@@ -58,16 +59,16 @@ def pose_terms(predicted: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float] = WEIGHTS) -> Tensor:
     """Sum terms by their weights; a term without a weight is a bug, not a zero."""
     if terms.keys() != weights.keys():
-        message = f"terms {sorted(terms)} and weights {sorted(weights)} must match"
-        raise KeyError(message)
+        raise KeyError(f"terms {sorted(terms)} and weights {sorted(weights)} must match")
     return torch.stack([weights[name] * terms[name] for name in sorted(terms)]).sum()
 
 
 def lift_gap(joints_m: Tensor, joints_px: Tensor, weight: Tensor) -> Tensor:
     """How far 3D joints, seen from the front, are from 2D labels, in crop widths.
 
-    A scaled-orthographic camera is fitted to each person by weighted least squares: for centred points the best
-    scale is <p, u> / <p, p>.  So 2D labels shape the x and y of the 3D joints without any 3D label.
+    A scaled-orthographic camera is fitted to each person by weighted least squares: for centred
+    points the best scale is <p, u> / <p, p>.  So 2D labels shape the x and y of the 3D joints
+    without any 3D label.
     """
     share = weight / weight.sum(1, keepdim=True).clamp_min(1e-6)
     flat_m = joints_m[..., :2]

@@ -1,13 +1,14 @@
-"""The pose network that ships: a square picture of one person in, 2D and 3D joints with confidences out.
+"""The pose network that ships: a square picture of one person in, 2D and 3D joints out.
 
-In: `image` [batch, 3, 256, 256], RGB, pixel / 255.  Out, as a dict of tensors: `joints_px` [batch, 25, 2] in crop
-pixels, `joints_m` [batch, 25, 3] relative to the pelvis in the axes of the crop's ray, `score_logits` [batch, 25],
-`presence_logits` [batch].
+In: `image` [batch, 3, 256, 256], RGB, pixel / 255.  Out, as a dict of tensors: `joints_px` [batch,
+25, 2] in crop pixels, `joints_m` [batch, 25, 3] relative to the pelvis in the axes of the crop's
+ray, `score_logits` [batch, 25], `presence_logits` [batch].
 
-The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder and their regression tower,
-without the decoders that draw heat maps and masks, which the regression does not read.  The head is ours: 25 joints
-instead of 33 landmarks, started from linear combinations of theirs, so that training begins at their accuracy.
-The trunk is cut in two, so that a small machine can keep the part at high resolution, which is slow to train, as it is.
+The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder and their
+regression tower, without the decoders that draw heat maps and masks, which the regression does not
+read.  The head is ours: 25 joints instead of 33 landmarks, started from linear combinations of
+theirs, so that training begins at their accuracy. The trunk is cut in two, so that a small machine
+can keep the part at high resolution, which is slow to train, as it is.
 """
 
 from collections.abc import Mapping
@@ -35,15 +36,14 @@ class Start:
 
     file: weights.ModelFile
     cut: int
-    """Tensor at stride 16 after which training pays on a small machine."""
-    cut_shape: tuple[int, int, int]
+    """The first tensor at stride 32: what follows is trained on a small machine."""
     channels: int
     """Width of the last feature map, 2 x 2."""
 
 
 STARTS: Final[Mapping[str, Start]] = {
-    "lite": Start(file=weights.POSE_LITE, cut=228, cut_shape=(56, 16, 16), channels=192),
-    "full": Start(file=weights.POSE_FULL, cut=243, cut_shape=(88, 16, 16), channels=288),
+    "lite": Start(file=weights.POSE_LITE, cut=242, channels=192),
+    "full": Start(file=weights.POSE_FULL, cut=257, channels=288),
 }
 
 _LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
@@ -149,6 +149,4 @@ def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:
 
 def _with_pelvis(joints: Tensor, pelvis: Tensor) -> Tensor:
     """Put the pelvis, which is derived from the hips, in its place."""
-    return torch.cat(
-        [joints[:, : skeleton.ROOT], pelvis, joints[:, skeleton.ROOT + 1 :]], dim=1
-    )
+    return torch.cat([joints[:, : skeleton.ROOT], pelvis, joints[:, skeleton.ROOT + 1 :]], dim=1)

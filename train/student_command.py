@@ -1,7 +1,7 @@
-"""`python -m train student`: train the pose network on rendered 3D truth and real 2D teacher labels.
+"""`python -m train student`: train the pose network on rendered truth and teacher labels.
 
-In: folders from `train synth` and `train label`.  Out: a run folder with checkpoints; `train evaluate` and
-`export` read it.
+In: folders from `train synth` and `train label`.  Out: a run folder with checkpoints; `train
+evaluate` and `export` read it.
 """
 
 import argparse
@@ -30,13 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--real", type=Path, nargs="+", required=True, help="folders made by train label"
     )
-    parser.add_argument("--out", type=Path, required=True, help="run folder; continued if it exists")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="run folder; continued if it exists"
+    )
     parser.add_argument("--start", choices=sorted(STARTS), default="full")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="torch threads beside the data worker")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch threads beside the data worker"
+    )
     parser.add_argument(
         "--whole", action="store_true", help="train the stem as well; wants an accelerator"
     )
@@ -51,6 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
     make_stem = None
     if not arguments.whole:
         network.stem.requires_grad_(requires_grad=False)
+        network.tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         make_stem = FrozenStem(arguments.out / "stem.onnx")
         export_stem(PoseNet(arguments.start).stem, INPUT_SIZE_PX, arguments.out / "stem.onnx")
     rendered = RenderedPeople(arguments.rendered)

@@ -1,14 +1,14 @@
 """A convolutional TensorFlow Lite graph as a trainable torch module.
 
-In: the bytes of a `.tflite` file and the names of the tensors wanted.  Out: `TfliteGraph`, an `nn.Module` that
-maps an image [batch, 3, height, width] to those tensors.  Used to start the student and the detector from
-published weights and to check them against the reference runtime.
+In: the bytes of a `.tflite` file and the names of the tensors wanted.  Out: `TfliteGraph`, an
+`nn.Module` that maps an image [batch, 3, height, width] to those tensors.  Used to start the
+student and the detector from published weights and to check them against the reference runtime.
 
-Inside, four-dimensional tensors are channels-first; the file is channels-last.  `RESHAPE` therefore goes back to
-channels-last first, so flattened anchors keep the order that the file's authors meant.
+Inside, four-dimensional tensors are channels-first; the file is channels-last.  `RESHAPE` therefore
+goes back to channels-last first, so flattened anchors keep the order that the file's authors meant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ _ACTIVATIONS: Final[Mapping[int, type[nn.Module]]] = {
     tflite.ActivationFunctionType.RELU: nn.ReLU,
     tflite.ActivationFunctionType.RELU6: nn.ReLU6,
 }
+_JOINING: Final = frozenset({"ADD", "CONCATENATION"})
+"""Operators of which every input is data; elsewhere only the first is, the rest are constants."""
 
 
 class UnsupportedGraphError(ValueError):
@@ -75,7 +77,7 @@ class _PaddedConv(nn.Module):
         self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.conv(self.pad(x)))  # type: ignore[no-any-return]
+        return self.activation(self.conv(self.pad(x)))
 
 
 class _Add(nn.Module):
@@ -84,7 +86,7 @@ class _Add(nn.Module):
         self.activation = _ACTIVATIONS[activation]()
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.activation(a + b)  # type: ignore[no-any-return]
+        return self.activation(a + b)
 
 
 class _Pad(nn.Module):
@@ -119,9 +121,10 @@ class Reshape(nn.Module):
         self.shape = tuple(int(size) for size in shape[1:])
 
     def forward(self, x: Tensor) -> Tensor:
-        last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # noqa: PLR2004
+        """Reshape, channels-first before and after."""
+        last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x
         flat = last.reshape(x.shape[0], *self.shape)
-        return flat.permute(0, 3, 1, 2) if flat.ndim == 4 else flat  # noqa: PLR2004
+        return flat.permute(0, 3, 1, 2) if flat.ndim == 4 else flat
 
 
 class _Concatenate(nn.Module):
@@ -130,14 +133,14 @@ class _Concatenate(nn.Module):
     def __init__(self, axis: int, rank: int) -> None:
         super().__init__()
         first = (0, 2, 3, 1)
-        self.dim = first[axis] if rank == 4 else axis  # noqa: PLR2004
+        self.dim = first[axis] if rank == 4 else axis
 
     def forward(self, *parts: Tensor) -> Tensor:
         return torch.cat(parts, self.dim)
 
 
 class TfliteGraph(nn.Module):
-    """The part of a TensorFlow Lite graph that leads to the wanted tensors, with its weights as parameters."""
+    """The part of a TensorFlow Lite graph that leads to the wanted tensors, trainable."""
 
     def __init__(
         self, file_bytes: bytes, wanted: Sequence[int], *, source: int | None = None
@@ -146,11 +149,12 @@ class TfliteGraph(nn.Module):
 
         Args:
             file_bytes: the whole file.
-            wanted: indices of the tensors to compute; those found by `output_indices`, or inner ones.
+            wanted: indices of the tensors to compute: declared outputs or inner ones.
             source: index of the tensor that `forward` is given; the graph's own input when None.
 
         Raises:
             UnsupportedGraphError: an operator or option that this reader does not know.
+
         """
         super().__init__()
         reader = _Reader(file_bytes)
@@ -171,13 +175,13 @@ class TfliteGraph(nn.Module):
 
 
 def output_indices(file_bytes: bytes) -> list[int]:
-    """Indices of the graph's declared outputs, in the file's order."""
+    """Return the indices of the graph's declared outputs, in the file's order."""
     graph = _Reader(file_bytes).graph
     return [int(graph.Outputs(i)) for i in range(graph.OutputsLength())]
 
 
 def input_of(file_bytes: bytes, tensor: int, *, steps_back: int = 1) -> int:
-    """Index of the tensor from which `tensor` is computed, following first inputs."""
+    """Return the index of the tensor from which `tensor` is computed, following first inputs."""
     reader = _Reader(file_bytes)
     for _ in range(steps_back):
         tensor = reader.inputs(reader.producer[tensor])[0]
@@ -193,6 +197,17 @@ class _Reader:
         self.producer: dict[int, int] = {}
         for index in range(self.graph.OperatorsLength()):
             self.producer[int(self.graph.Operators(index).Outputs(0))] = index
+        self._builders: Mapping[str, Callable[[int, list[int], int], nn.Module]] = {
+            "CONV_2D": self._convolution,
+            "DEPTHWISE_CONV_2D": self._convolution,
+            "ADD": self._add,
+            "PAD": self._pad,
+            "RESIZE_BILINEAR": self._resize,
+            "MAX_POOL_2D": self._max_pool,
+            "RESHAPE": self._reshape,
+            "CONCATENATION": self._concatenate,
+            "LOGISTIC": self._logistic,
+        }
 
     def steps_to(self, wanted: Sequence[int], *, source: int) -> list[tuple[_Step, nn.Module]]:
         needed: set[int] = set()
@@ -230,11 +245,10 @@ class _Reader:
         }
         raw = self.model.Buffers(read.Buffer()).DataAsNumpy()
         if read.Type() not in kinds or isinstance(raw, int):
-            message = f"tensor {tensor} is not a plain constant"
-            raise UnsupportedGraphError(message)
+            raise UnsupportedGraphError(f"tensor {tensor} is not a plain constant")
         return raw.view(kinds[read.Type()]).reshape(self._shape(tensor))
 
-    def _options(self, operator: int, kind: type[Any]) -> Any:  # noqa: ANN401
+    def _options(self, operator: int, kind: type[Any]) -> Any:
         table = self.graph.Operators(operator).BuiltinOptions()
         options = kind()
         options.Init(table.Bytes, table.Pos)
@@ -242,50 +256,54 @@ class _Reader:
 
     def _build(self, operator: int) -> tuple[_Step, nn.Module] | None:
         name = self._name(operator)
-        inputs = self.inputs(operator)
-        output = int(self.graph.Operators(operator).Outputs(0))
         if name == "DEQUANTIZE":
             return None
-        data = inputs[:1]
-        module: nn.Module
-        if name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            module = self._convolution(operator, inputs, output, depthwise=name != "CONV_2D")
-        elif name == "ADD":
-            data = inputs
-            module = _Add(self._options(operator, tflite.AddOptions).FusedActivationFunction())
-        elif name == "PAD":
-            module = _Pad(self._constant(inputs[1]))
-        elif name == "RESIZE_BILINEAR":
-            options = self._options(operator, tflite.ResizeBilinearOptions)
-            if not (options.AlignCorners() or options.HalfPixelCenters()):
-                message = f"operator {operator}: bilinear resize without a pixel-centre rule"
-                raise UnsupportedGraphError(message)
-            height, width = self._constant(inputs[1]).tolist()
-            module = _Resize((height, width), align_corners=bool(options.AlignCorners()))
-        elif name == "MAX_POOL_2D":
-            options = self._options(operator, tflite.Pool2DOptions)
-            size = (options.FilterHeight(), options.FilterWidth())
-            stride = (options.StrideH(), options.StrideW())
-            if any(self._same_padding(inputs[0], output, size, stride, (1, 1))):
-                message = f"operator {operator}: max-pool with padding"
-                raise UnsupportedGraphError(message)
-            module = nn.MaxPool2d(size, stride)
-        elif name == "RESHAPE":
-            module = Reshape(self._shape(output))
-        elif name == "CONCATENATION":
-            data = inputs
-            axis = self._options(operator, tflite.ConcatenationOptions).Axis()
-            module = _Concatenate(axis, len(self._shape(output)))
-        elif name == "LOGISTIC":
-            module = nn.Sigmoid()
-        else:
-            message = f"operator {operator} is {name}, which this reader does not know"
-            raise UnsupportedGraphError(message)
-        return _Step(module=f"op{operator:03d}", inputs=tuple(data), output=output), module
+        build = self._builders.get(name)
+        if build is None:
+            raise UnsupportedGraphError(
+                f"operator {operator} is {name}, which this reader does not know"
+            )
+        inputs = self.inputs(operator)
+        output = int(self.graph.Operators(operator).Outputs(0))
+        read = inputs if name in _JOINING else inputs[:1]
+        step = _Step(module=f"op{operator:03d}", inputs=tuple(read), output=output)
+        return step, build(operator, inputs, output)
 
-    def _convolution(
-        self, operator: int, inputs: list[int], output: int, *, depthwise: bool
-    ) -> nn.Module:
+    def _add(self, operator: int, _inputs: list[int], _output: int) -> nn.Module:
+        return _Add(self._options(operator, tflite.AddOptions).FusedActivationFunction())
+
+    def _pad(self, _operator: int, inputs: list[int], _output: int) -> nn.Module:
+        return _Pad(self._constant(inputs[1]))
+
+    def _resize(self, operator: int, inputs: list[int], _output: int) -> nn.Module:
+        options = self._options(operator, tflite.ResizeBilinearOptions)
+        if not (options.AlignCorners() or options.HalfPixelCenters()):
+            raise UnsupportedGraphError(
+                f"operator {operator}: bilinear resize without a pixel-centre rule"
+            )
+        height, width = self._constant(inputs[1]).tolist()
+        return _Resize((height, width), align_corners=bool(options.AlignCorners()))
+
+    def _max_pool(self, operator: int, inputs: list[int], output: int) -> nn.Module:
+        options = self._options(operator, tflite.Pool2DOptions)
+        size = (options.FilterHeight(), options.FilterWidth())
+        stride = (options.StrideH(), options.StrideW())
+        if any(self._same_padding(inputs[0], output, size, stride, (1, 1))):
+            raise UnsupportedGraphError(f"operator {operator}: max-pool with padding")
+        return nn.MaxPool2d(size, stride)
+
+    def _reshape(self, _operator: int, _inputs: list[int], output: int) -> nn.Module:
+        return Reshape(self._shape(output))
+
+    def _concatenate(self, operator: int, _inputs: list[int], output: int) -> nn.Module:
+        axis = self._options(operator, tflite.ConcatenationOptions).Axis()
+        return _Concatenate(axis, len(self._shape(output)))
+
+    def _logistic(self, _operator: int, _inputs: list[int], _output: int) -> nn.Module:
+        return nn.Sigmoid()
+
+    def _convolution(self, operator: int, inputs: list[int], output: int) -> nn.Module:
+        depthwise = self._name(operator) == "DEPTHWISE_CONV_2D"
         kind = tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
         options = self._options(operator, kind)
         weight = self._constant(inputs[1])

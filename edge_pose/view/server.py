@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._stream()
         elif path in ASSETS:
             name, kind = ASSETS[path]
-            body = files("edge_pose.view").joinpath("page", name).read_bytes()
+            body = (files("edge_pose.view") / "page" / name).read_bytes()
             self._begin(kind, length=len(body))
             self.wfile.write(body)
         else:

@@ -72,11 +72,11 @@ def retarget(
     posture = Posture(
         skeleton=measures.skeleton, reference_m=measures.reference_m, root_m=np.zeros(3)
     )
-    for bone, label in enumerate(measures.skeleton.labels):
-        parent = measures.skeleton.parents[bone]
+    for number, label in enumerate(measures.skeleton.labels):
+        parent = measures.skeleton.parents[number]
         outer = posture.world_turns[parent] if parent >= 0 else np.eye(3)
-        posture.world_turns[bone] = world.get(label, outer)
-        posture.turns[bone] = outer.T @ posture.world_turns[bone]
+        posture.world_turns[number] = world.get(label, outer)
+        posture.turns[number] = outer.T @ posture.world_turns[number]
     _curl_fingers(posture, rng)
     posture.update()
     return posture

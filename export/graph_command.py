@@ -1,0 +1,70 @@
+"""`python -m export graph`: write the ONNX files and golden pictures that a bundle is packed from.
+
+In: run folders of `train student` and `train detector` (published weights where none is given), a
+calibration from `train evaluate --fit-scores`, and a rendered folder for the golden pictures.  Out:
+`pose.onnx`, `detector.onnx`, `golden.npz` in one folder.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_pose import skeleton
+from edge_pose.crop import letterbox
+from export.graph import export_detector, export_pose
+from train.calibrate import identity
+from train.detector_command import load_detector
+from train.pose_augment import EVALUATION, make_crop
+from train.pose_data import RenderedPeople
+from train.student_command import load_student
+from train.synth.dataset import read_chunk
+from train.teacher_people import INPUT_PX, PAD_VALUE
+
+_GOLDEN_CROPS: Final = 4
+_GOLDEN_FRAMES: Final = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--student", type=Path, required=True, help="run folder of train student")
+    parser.add_argument("--detector", type=Path, required=True, help="run folder of train detector")
+    parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
+    parser.add_argument("--rendered", type=Path, required=True, help="folder for golden pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Write the three files."""
+    calibration = identity(skeleton.NUM_JOINTS).table()
+    if arguments.calibration is not None:
+        calibration = json.loads(arguments.calibration.read_text())
+    export_pose(load_student(arguments.student), calibration, arguments.out / "pose.onnx")
+    export_detector(load_detector(arguments.detector), arguments.out / "detector.onnx")
+    pose, detector = golden_pictures(arguments.rendered)
+    np.savez_compressed(arguments.out / "golden.npz", pose=pose, detector=detector)
+
+
+def golden_pictures(rendered: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Choose crops and frames of rendered people, which nobody has rights in but us, BGR."""
+    people = RenderedPeople(rendered)
+    rng = np.random.default_rng(0)
+    step = max(len(people) // _GOLDEN_CROPS, 1)
+    crops = [
+        make_crop(people.person(number * step), EVALUATION, rng).image[::-1].transpose(1, 2, 0)
+        for number in range(_GOLDEN_CROPS)
+    ]
+    chunk = read_chunk(min(rendered.glob("chunk-*.npz")))
+    crowds = np.argsort(-np.bincount(chunk.frame, minlength=len(chunk)), kind="stable")
+    frames = [
+        letterbox(
+            np.ascontiguousarray(chunk.image(int(frame))[:, :, ::-1]),
+            width_px=INPUT_PX,
+            height_px=INPUT_PX,
+            pad_value=PAD_VALUE,
+        ).image
+        for frame in crowds[:_GOLDEN_FRAMES]
+    ]
+    return np.ascontiguousarray(np.stack(crops)), np.stack(frames)
