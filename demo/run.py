@@ -106,6 +106,8 @@ def main(words: Sequence[str]) -> int:
     settings = load(given, environ=os.environ)
     config, named = settings.config, settings.origins["camera.source"] != "default"
     with stop_asked() as stop, ExitStack() as stack:
+        source = source_of(config, named=named, once=told.once)
+        stack.callback(source.close)
         model = stack.enter_context(open_model(config))
         broker = broker_of(config) or stack.enter_context(embedded_broker())
         sink = MqttSink(broker, topics(config), model.info())
@@ -118,8 +120,6 @@ def main(words: Sequence[str]) -> int:
         _say(f"\n  The live page is at {url}  (Ctrl-C ends the demo)\n")
         if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
             webbrowser.open(url)
-        source = source_of(config, named=named, once=told.once)
-        stack.callback(source.close)
         if told.seconds is not None:
             timer = threading.Timer(told.seconds, stop.set)
             timer.start()
