@@ -83,9 +83,9 @@ def fit(
         terms = losses(network, next(stream))
         loss = weigh(terms)
         if not torch.isfinite(loss):
-            names = {name: float(value) for name, value in terms.items()}
+            names = {name: float(value.detach()) for name, value in terms.items()}
             raise TrainingDiverged(
-                f"step {step} of {folder} gave the loss {float(loss)} ({names}); "
+                f"step {step} of {folder} gave the loss {float(loss.detach())} ({names}); "
                 "lower the learning rate"
             )
         optimiser.zero_grad(set_to_none=True)
@@ -97,7 +97,7 @@ def fit(
             average[name].lerp_(value.detach(), 1 - decay)
         bar.update()
         if step % _REPORT_EVERY == 0:
-            bar.set_postfix(loss=f"{float(loss):.3f}")
+            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
             _report(folder, step, terms)
         if (step + 1) % schedule.save_every == 0 or step + 1 == schedule.steps:
             _save(folder, step + 1, trained, average, optimiser, schedule)
@@ -122,7 +122,7 @@ def _report(folder: Path, step: int, terms: Mapping[str, Tensor]) -> None:
         writer = csv.writer(file)
         if new:
             writer.writerow(["step", *terms])
-        writer.writerow([step, *(f"{float(value):.5f}" for value in terms.values())])
+        writer.writerow([step, *(f"{float(value.detach()):.5f}" for value in terms.values())])
 
 
 def _save(
