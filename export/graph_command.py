@@ -16,6 +16,7 @@ from edge_pose import skeleton
 from edge_pose.crop import letterbox
 from export.graph import export_detector, export_pose
 from train.calibrate import identity
+from train.detector import DetectorNet
 from train.detector_command import load_detector
 from train.pose_augment import EVALUATION, make_crop
 from train.pose_data import RenderedPeople
@@ -30,7 +31,9 @@ _GOLDEN_FRAMES: Final = 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--student", type=Path, required=True, help="run folder of train student")
-    parser.add_argument("--detector", type=Path, required=True, help="run folder of train detector")
+    parser.add_argument(
+        "--detector", type=Path, help="run folder of train detector; published weights if left out"
+    )
     parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
     parser.add_argument("--rendered", type=Path, required=True, help="folder for golden pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -42,9 +45,11 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.calibration is not None:
         calibration = json.loads(arguments.calibration.read_text())
     export_pose(load_student(arguments.student), calibration, arguments.out / "pose.onnx")
-    export_detector(load_detector(arguments.detector), arguments.out / "detector.onnx")
-    pose, detector = golden_pictures(arguments.rendered)
-    np.savez_compressed(arguments.out / "golden.npz", pose=pose, detector=detector)
+    run = arguments.detector
+    detector = DetectorNet() if run is None else load_detector(run)
+    export_detector(detector, arguments.out / "detector.onnx")
+    crops, frames = golden_pictures(arguments.rendered)
+    np.savez_compressed(arguments.out / "golden.npz", pose=crops, detector=frames)
 
 
 def golden_pictures(rendered: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,10 @@ class Augmentation:
 TRAINING: Final = Augmentation(
     scale=0.14, shift=0.05, turn_rad=0.35, mirror=True, light=1.0, cover=0.3
 )
+SETTLING: Final = Augmentation(
+    scale=0.08, shift=0.03, turn_rad=0.15, mirror=True, light=0.6, cover=0.15
+)
+"""For the last stretch: close to what the appliance will cut."""
 EVALUATION: Final = Augmentation()
 
 

@@ -24,7 +24,7 @@ from train.synth.dataset import Chunk, read_chunk
 
 Batch = dict[str, torch.Tensor]
 
-_LEAST_VISIBLE: Final = 0.12
+_LEAST_VISIBLE: Final = 0.25
 """Rendered people of whom less is to be seen teach nothing."""
 _OUTSIDE_WEIGHT: Final = 0.3
 """2D weight of rendered joints beyond the picture's edge, which nobody can see."""

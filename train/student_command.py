@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from train.fit import Schedule, averaged, fit
 from train.frozen_stem import FrozenStem, export_stem
-from train.pose_augment import TRAINING
+from train.pose_augment import SETTLING, TRAINING
 from train.pose_data import Batch, Mixture, PoseBatches, RealPeople, RenderedPeople
 from train.pose_loss import pose_terms, total
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=1, help="torch threads beside the data worker"
     )
     parser.add_argument(
+        "--begin", type=Path, help="run folder whose averaged weights to start from"
+    )
+    parser.add_argument(
+        "--settle", action="store_true", help="disturb pictures mildly, for a last stretch"
+    )
+    parser.add_argument(
         "--whole", action="store_true", help="train the stem as well; wants an accelerator"
     )
 
@@ -52,6 +58,8 @@ def main(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = PoseNet(arguments.start).to(device)
+    if arguments.begin is not None:
+        network.load_state_dict(averaged(arguments.begin), strict=False)
     make_stem = None
     if not arguments.whole:
         network.stem.requires_grad_(requires_grad=False)
@@ -70,7 +78,7 @@ def main(arguments: argparse.Namespace) -> None:
             rendered,
             real,
             mixture=Mixture(),
-            augmentation=TRAINING,
+            augmentation=SETTLING if arguments.settle else TRAINING,
             batch_size=arguments.batch_size,
             seed=arguments.seed + first_step,
             make_stem=make_stem,

@@ -21,6 +21,8 @@ class Person:
     shift_m: Float64[np.ndarray, "3"]
     """From where the body was posed to where it stands."""
     vertices_m: Float32[np.ndarray, "vertices 3"]
+    middle_m: Float64[np.ndarray, "3"]
+    """Middle of the body's extent."""
     surfaces: Surfaces
     appearance: Appearance
 
@@ -38,11 +40,6 @@ class Person:
     def root_m(self) -> Float64[np.ndarray, "3"]:
         """Hip centre in the world."""
         return self.body.root_m + self.shift_m
-
-    @property
-    def middle_m(self) -> Float64[np.ndarray, "3"]:
-        """Middle of the body's extent."""
-        return ((self.vertices_m.min(axis=0) + self.vertices_m.max(axis=0)) / 2).astype(np.float64)
 
     @property
     def forward(self) -> Float64[np.ndarray, "3"]:
@@ -72,6 +69,7 @@ def stage_person(
         body=body,
         shift_m=shift_m,
         vertices_m=vertices_m,
+        middle_m=((vertices_m.min(axis=0) + vertices_m.max(axis=0)) / 2).astype(np.float64),
         surfaces=surfaces_of(wardrobe, vertices_m),
         appearance=draw_appearance(rng, site),
     )
