@@ -90,8 +90,8 @@ def test_turning_the_picture_keeps_lengths_and_depths() -> None:
     crops = [make_crop(far_person(), Augmentation(turn_rad=1.0), rng) for _ in range(8)]
     turned = next(c for c in crops if not np.allclose(c.joints_px, plain.joints_px, atol=1))
     assert np.allclose(turned.joints_m[:, 2], plain.joints_m[:, 2], atol=1e-5)
-    lengths = [np.linalg.norm(crop.joints_m, axis=1) for crop in (plain, turned)]
-    assert np.allclose(*lengths, atol=1e-5)
+    plain_m, turned_m = (np.linalg.norm(crop.joints_m, axis=1) for crop in (plain, turned))
+    assert np.allclose(plain_m, turned_m, atol=1e-5)
 
 
 @pytest.mark.parametrize("point_px", [(320.0, 240.0), (10.0, 20.0), (639.0, 479.0)])

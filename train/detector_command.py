@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     network = DetectorNet()
     network.stem.requires_grad_(requires_grad=False)
     stem = FrozenStem(arguments.out / "stem.onnx")
-    export_stem(DetectorNet().stem, INPUT_PX, arguments.out / "stem.onnx")
+    export_stem([DetectorNet().stem], INPUT_PX, arguments.out / "stem.onnx")
     rendered = RenderedScenes(arguments.rendered)
     real = RealScenes(arguments.real, held_out=False)
     recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}

@@ -1,10 +1,10 @@
 """The part of a network that is not trained, run by ONNX Runtime where the batches are made.
 
 On a CPU, ONNX Runtime goes through a stem at high resolution several times faster than torch does.
-In: a torch module and its input size.  Out: a file, and from it a callable on arrays.
+In: torch modules and their input size.  Out: a file, and from it a callable on arrays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +13,25 @@ import torch
 from torch import Tensor, nn
 
 
-class _First(nn.Module):
-    """Gives the only output of a graph that answers with a list."""
+class _Chain(nn.Module):
+    """Graphs in a row, each of which answers with a list of one."""
 
-    def __init__(self, part: nn.Module) -> None:
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.part = part
+        self.parts = nn.ModuleList(parts)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.part(image)[0]
+    def forward(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            (x,) = part(x)
+        return x
 
 
-def export_stem(stem: nn.Module, size_px: int, path: Path) -> None:
-    """Write `stem` as ONNX with a free batch size."""
+def export_stem(parts: Sequence[nn.Module], size_px: int, path: Path) -> None:
+    """Write the frozen `parts`, one after another, as ONNX with a free batch size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     example = (torch.rand(2, 3, size_px, size_px),)
     torch.onnx.export(
-        _First(stem).eval(),
+        _Chain(parts).eval(),
         example,
         path,
         input_names=["image"],

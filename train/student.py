@@ -103,7 +103,11 @@ class PoseNet(nn.Module):
 
     def predict(self, stem_features: Tensor) -> dict[str, Tensor]:
         """Predict from what the stem made of the pictures."""
-        raw = self.head(self.tower(stem_features)[0]).flatten(1)
+        return self.answer(self.tower(stem_features)[0])
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """Predict from the last feature map, [batch, channels, 2, 2]."""
+        raw = self.head(features).flatten(1)
         joints = raw[:, :-1].unflatten(1, (skeleton.NUM_JOINTS, _VALUES))
         joints_m = joints[..., 2:5]
         root_m = joints_m[:, _HIPS, :].mean(1, keepdim=True)

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", action="store_true", help="disturb pictures mildly, for a last stretch"
     )
     parser.add_argument(
-        "--whole", action="store_true", help="train the stem as well; wants an accelerator"
+        "--part",
+        choices=("head", "tower", "whole"),
+        default="tower",
+        help="what is trained: the head alone, all from stride 32 on, everything (an accelerator)",
     )
 
 
@@ -60,12 +63,15 @@ def main(arguments: argparse.Namespace) -> None:
     network = PoseNet(arguments.start).to(device)
     if arguments.begin is not None:
         network.load_state_dict(averaged(arguments.begin), strict=False)
+    forward = {"head": network.answer, "tower": network.predict, "whole": network.forward}
     make_stem = None
-    if not arguments.whole:
+    if arguments.part != "whole":
         network.stem.requires_grad_(requires_grad=False)
+        network.tower.requires_grad_(requires_grad=arguments.part == "tower")
         network.tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         make_stem = FrozenStem(arguments.out / "stem.onnx")
-        export_stem(PoseNet(arguments.start).stem, INPUT_SIZE_PX, arguments.out / "stem.onnx")
+        frozen = [network.stem] if arguments.part == "tower" else [network.stem, network.tower]
+        export_stem(frozen, INPUT_SIZE_PX, arguments.out / "stem.onnx")
     rendered = RenderedPeople(arguments.rendered)
     real = RealPeople(arguments.real, held_out=False)
     recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
@@ -88,8 +94,7 @@ def main(arguments: argparse.Namespace) -> None:
     def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         assert isinstance(module, PoseNet)
         there = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        forward = module if arguments.whole else module.predict
-        return pose_terms(forward(there["input"]), there)
+        return pose_terms(forward[arguments.part](there["input"]), there)
 
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.learning_rate)
     fit(network, batches, losses, total, schedule, arguments.out)
