@@ -1,6 +1,5 @@
 """The readers behind the benchmarks, on lines and clips made for the purpose."""
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_the_most_certain_person_of_our_lines_is_read() -> None:
     assert cost.peak_memory_mib > 1
 
 
-def test_what_the_appliance_writes_is_what_is_read() -> None:
+def test_what_the_appliance_writes_is_what_is_read(tmp_path: Path) -> None:
     """The real sink's lines, not a sample of them."""
     joints_m = np.arange(NUM_JOINTS * 3, dtype=np.float32).reshape(NUM_JOINTS, 3) / 100
     joints_px = np.arange(NUM_JOINTS * 2, dtype=np.float32).reshape(NUM_JOINTS, 2)
@@ -75,12 +74,13 @@ def test_what_the_appliance_writes_is_what_is_read() -> None:
         captured_ns=0,
     )
     frame = Frame(image=np.zeros((9, 16, 3), np.uint8), sequence=0, captured_ns=0, captured_at_ms=1)
-    stream = io.StringIO()
-    sink = JsonlSink(stream, cam="cam0")
-    sink.start({"joints": ["nose"]})
-    stats = Stats(fps=30.0, infer_ms=9.0, total_ms=None, skipped=0, reconnects=0)
-    sink.send(frame, [pose], stats)
-    lines = [json.loads(text) for text in stream.getvalue().splitlines()]
+    written = tmp_path / "lines.jsonl"
+    with written.open("w", encoding="utf-8") as stream:
+        sink = JsonlSink(stream, cam="cam0")
+        sink.start({"joints": ["nose"]})
+        stats = Stats(fps=30.0, infer_ms=9.0, total_ms=None, skipped=0, reconnects=0)
+        sink.send(frame, [pose], stats)
+    lines = [json.loads(text) for text in written.read_text(encoding="utf-8").splitlines()]
     poses = gather([line for line in lines if "seq" in line], ours.read_line)
     np.testing.assert_allclose(poses.joints_m[0], joints_m, atol=0.001)
     np.testing.assert_allclose(poses.joints_px[0], joints_px, atol=0.1)

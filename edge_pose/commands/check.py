@@ -1,12 +1,12 @@
 """`edge-pose check`: can this machine do the job?  A line a thing: verdict, finding, next step."""
 
 import platform
-import resource
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, TextIO
 
 from edge_pose.config import Config
@@ -152,8 +152,18 @@ def _broker(config: Config) -> str:
     )
 
 
+def _peak_kib() -> int:
+    """Most memory that was resident at once; what the process that started us used does not count.
+
+    `getrusage` would count it: its maximum is handed on through fork and exec.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1])
+
+
 def _memory() -> Finding:
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MB
+    peak_mb = _peak_kib() / KIB_PER_MB
     return Finding(
         thing="memory",
         verdict="ok" if peak_mb < MEMORY_BUDGET_MB else "note",

@@ -185,26 +185,27 @@ class Renderer:
 
     def render(self, scene: Scene, camera: Camera) -> Rendering:
         """Draw the picture and its labels."""
-        while len(self._bodies) < len(scene.people):
-            self._bodies.append(_BodyBuffers(self))
-        for buffers, person in zip(self._bodies, scene.people, strict=False):
-            buffers.load(person.surfaces)
-        counts = self._load_things(scene.things, camera)
-        shadow_from_world = clip_from_world_along(
-            scene.light.direction,
-            centre_m=scene.centre_m,
-            radius_m=scene.radius_m,
-            depth_m=max(SHADOW_DEPTH_M, scene.radius_m),
-        )
-        self._draw_shadows(scene, shadow_from_world)
-        target, backdrop = self._target(camera.width_px, camera.height_px)
-        backdrop.write(np.ascontiguousarray(scene.backdrop[::-1]).tobytes())
-        self._set_view(scene, camera, shadow_from_world, target.size)
-        self._noise.use(NOISE_UNIT)
-        self._fractal.use(FRACTAL_UNIT)
-        self._shadow.use(SHADOW_UNIT)
-        backdrop.use(BACKDROP_UNIT)
-        fine, fine_labels = self._draw(scene, counts, target)
+        with self.context:
+            while len(self._bodies) < len(scene.people):
+                self._bodies.append(_BodyBuffers(self))
+            for buffers, person in zip(self._bodies, scene.people, strict=False):
+                buffers.load(person.surfaces)
+            counts = self._load_things(scene.things, camera)
+            shadow_from_world = clip_from_world_along(
+                scene.light.direction,
+                centre_m=scene.centre_m,
+                radius_m=scene.radius_m,
+                depth_m=max(SHADOW_DEPTH_M, scene.radius_m),
+            )
+            self._draw_shadows(scene, shadow_from_world)
+            target, backdrop = self._target(camera.width_px, camera.height_px)
+            backdrop.write(np.ascontiguousarray(scene.backdrop[::-1]).tobytes())
+            self._set_view(scene, camera, shadow_from_world, target.size)
+            self._noise.use(NOISE_UNIT)
+            self._fractal.use(FRACTAL_UNIT)
+            self._shadow.use(SHADOW_UNIT)
+            backdrop.use(BACKDROP_UNIT)
+            fine, fine_labels = self._draw(scene, counts, target)
         size = (camera.width_px, camera.height_px)
         small = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
         rows, columns = (
@@ -222,14 +223,15 @@ class Renderer:
 
     def outline_area_px(self, index: int, outline_camera: Camera) -> float:
         """Count the pixels the person drawn at `index` would cover alone in a square window."""
-        program = self.programs["body depth"]
-        clip = clip_from_world(outline_camera, near_m=NEAR_M, far_m=FAR_M)
-        set_uniforms(program, u_clip_from_world=clip, u_offset=OUTLINE_OFFSET_M)
-        self._outline.use()
-        self._outline.clear()
-        self.context.enable_only(moderngl.CULL_FACE)
-        self._bodies[index].whole.render()
-        covered = np.frombuffer(self._outline.read(components=1), np.uint8)
+        with self.context:
+            program = self.programs["body depth"]
+            clip = clip_from_world(outline_camera, near_m=NEAR_M, far_m=FAR_M)
+            set_uniforms(program, u_clip_from_world=clip, u_offset=OUTLINE_OFFSET_M)
+            self._outline.use()
+            self._outline.clear()
+            self.context.enable_only(moderngl.CULL_FACE)
+            self._bodies[index].whole.render()
+            covered = np.frombuffer(self._outline.read(components=1), np.uint8)
         return float(np.count_nonzero(covered))
 
     def _target(self, width: int, height: int) -> tuple[moderngl.Framebuffer, moderngl.Texture]:
