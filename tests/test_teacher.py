@@ -227,6 +227,7 @@ def labelled(number: int, people: int) -> LabelledImage:
         joints_px=np.full((25, 2), number, np.float32),
         confidence=np.linspace(0, 1, 25, dtype=np.float32),
         box_px=box(1, 2, 3, 4),
+        reach_px=np.array([[20, 20], [20, 5]], np.float32),
         mask_png=encode_mask(mask),
         quality=0.75,
         disagreement_px=1.5,
@@ -263,6 +264,7 @@ def test_labels_come_back_as_they_went_in(tmp_path: Path) -> None:
     np.testing.assert_array_equal(person.joints_px, written[2].people[0].joints_px)
     np.testing.assert_array_equal(person.confidence, written[2].people[0].confidence)
     assert (person.quality, person.disagreement_px) == (0.75, 1.5)
+    np.testing.assert_array_equal(person.reach_px, [[20, 20], [20, 5]])
     assert person.mask()[10, 15] == 200
     assert person.mask().shape == (30, 50)
     np.testing.assert_allclose(found[2].image(), 40, atol=2)

@@ -5,10 +5,11 @@ In: `LabelledImage`s.  Out: `labels-00000.npz` … and `labels.json`; and back, 
 A shard (no pickles) holds, per picture: `jpeg_bytes` and `jpeg_offsets`, `key`, `source`,
 `licence`, `group`, `size` int32 (width, height).  Per labelled person: `image` int32 (index in
 the shard), `joints_px` float32 [25,2], `confidence` float32 [25] (0 = no label), `box_px` float32
-[4], `mask_png_bytes` and `mask_png_offsets` (soft 8-bit mask of the picture's size), `quality`,
-`disagreement_px`.  Per box of the people teacher: `det_image`, `det_box_px`, `det_score`.  Per
-box that came with the picture: `given_image`, `given_kind`, `given_box_px`.  Per reason for which
-people were turned down: `rejected_reason`, `rejected_count`.
+[4], `reach_px` float32 [2,2], `mask_png_bytes` and `mask_png_offsets` (soft 8-bit mask of the
+picture's size), `quality`, `disagreement_px`.  Per box of the people teacher: `det_image`,
+`det_box_px`, `det_score`.  Per box that came with the picture: `given_image`, `given_kind`,
+`given_box_px`.  Per reason for which people were turned down: `rejected_reason`,
+`rejected_count`.
 """
 
 import json
@@ -26,7 +27,7 @@ from jaxtyping import Float32, UInt8
 from edge_pose.errors import SourceError
 from train.sources import BOX_KINDS, GivenBox
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 SHARD_PICTURES: Final = 256
 JPEG_QUALITY: Final = 92
 INDEX_FILE: Final = "labels.json"
@@ -41,6 +42,8 @@ class LabelledPerson:
     """0 where there is no label."""
     box_px: Float32[np.ndarray, "4"]
     """Tight box of what is visible of the person in the picture."""
+    reach_px: Float32[np.ndarray, "2 2"]
+    """Middle of the hips, and the point straight above as far away as the whole body reaches."""
     mask_png: bytes
     quality: float
     disagreement_px: float
@@ -85,6 +88,10 @@ class LabelFolder:
         index = folder / INDEX_FILE
         if index.exists():
             written = json.loads(index.read_text())["teachers"]
+            if json.loads(index.read_text())["schema"] != SCHEMA:
+                raise SourceError(
+                    f"{folder} holds labels of an older form; choose another --out or delete it"
+                )
             if written != self._teachers:
                 raise SourceError(
                     f"{folder} holds labels of other teachers ({', '.join(sorted(written))}); "
@@ -156,6 +163,10 @@ def read_labels(folder: Path) -> Iterator[LabelledImage]:
         raise SourceError(f"{folder} holds no labels-*.npz; make them with `python -m train label`")
     for shard in shards:
         with np.load(shard) as arrays:
+            if "reach_px" not in arrays:
+                raise SourceError(
+                    f"{shard} holds labels of an older form; delete {folder}, label again"
+                )
             yield from _unpack(dict(arrays))
 
 
@@ -193,6 +204,7 @@ def _pack(images: Sequence[LabelledImage]) -> dict[str, np.ndarray]:
         "joints_px": _stack([person.joints_px for _, person in people], (25, 2)),
         "confidence": _stack([person.confidence for _, person in people], (25,)),
         "box_px": _stack([person.box_px for _, person in people], (4,)),
+        "reach_px": _stack([person.reach_px for _, person in people], (2, 2)),
         "mask_png_bytes": mask_bytes,
         "mask_png_offsets": mask_offsets,
         "quality": np.array([person.quality for _, person in people], np.float32),
@@ -228,6 +240,7 @@ def _unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[LabelledImage]:
                     joints_px=arrays["joints_px"][index],
                     confidence=arrays["confidence"][index],
                     box_px=arrays["box_px"][index],
+                    reach_px=arrays["reach_px"][index],
                     mask_png=masks[index],
                     quality=float(arrays["quality"][index]),
                     disagreement_px=float(arrays["disagreement_px"][index]),

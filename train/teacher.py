@@ -84,6 +84,7 @@ class Opinion:
     joints_px: Float32[np.ndarray, "25 2"]
     confidence: Float32[np.ndarray, "25"]
     box_px: Float32[np.ndarray, "4"]
+    reach_px: Float32[np.ndarray, "2 2"]
     mask: UInt8[np.ndarray, "height width"]
     person: float
     disagreement_px: float
@@ -162,6 +163,7 @@ def opinion_of(
         joints_px=joints_px,
         confidence=confidence,
         box_px=_visible_box(joints_px[confidence > SURE], box_px, mask),
+        reach_px=sighting.region.reach_px(),
         mask=mask,
         person=sighting.person,
         disagreement_px=apart,
@@ -291,6 +293,7 @@ def _person(
         joints_px=_scaled(opinion.joints_px, ratio),
         confidence=opinion.confidence,
         box_px=_scaled(opinion.box_px, np.tile(ratio, 2)),
+        reach_px=_scaled(opinion.reach_px, ratio),
         mask_png=encode_mask(np.asarray(mask, np.uint8)),
         quality=opinion.quality,
         disagreement_px=opinion.disagreement_px * float(ratio.mean()),

@@ -78,6 +78,13 @@ class Region:
             borderMode=cv2.BORDER_REPLICATE,
         )
 
+    def reach_px(self) -> Float32[np.ndarray, "2 2"]:
+        """Return the two points that span the region, as `region_between` takes them."""
+        up = np.array([np.sin(self.angle_rad), -np.cos(self.angle_rad)])
+        hips = np.asarray(self.centre_px)
+        reach = hips + self.side_px / (2 * REGION_SCALE) * up
+        return np.stack([hips, reach]).astype(np.float32)
+
 
 def region_between(hips_px: np.ndarray, reach_px: np.ndarray) -> Region:
     """Return the region of a body whose hips and reach are known."""
