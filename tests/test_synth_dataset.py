@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from train.synth.camera import Camera
 from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photos
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
 from train.synth.frames import LabelledFrame
+from train.synth.framing import hall_camera, places_in_view
+from train.synth.site import find_site
 from train.synth.visibility import PersonLabel
 
 RECIPE: dict[str, object] = {"schema": 1, "site": "factory", "seed": 3}
@@ -185,3 +187,11 @@ def test_the_number_of_processes_and_a_stop_change_nothing(tmp_path: Path) -> No
             np.testing.assert_array_equal(
                 getattr(one, field.name), getattr(other, field.name), err_msg=field.name
             )
+
+
+def test_a_view_too_narrow_for_five_people_apart_is_filled_all_the_same() -> None:
+    narrow = replace(find_site("factory"), field_of_view_deg=(7.0, 7.0))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        camera = hall_camera(rng, narrow, width_px=640, height_px=480)
+        assert places_in_view(rng, camera, 5).shape == (5, 2)

@@ -31,7 +31,7 @@ from train.synth.renderer import Renderer
 from train.synth.site import SITES, find_site
 
 FRAMES_PER_CHUNK: Final = 64
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Raised whenever the same seed gives other pictures than before."""
 LONGEST_PHOTO_SIDE_PX: Final = 640
 PHOTO_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

@@ -20,6 +20,8 @@ TRUNCATED_SHARE: Final = 0.22
 CLOSE_DISTANCE_M: Final = (1.1, 7.0)
 HALL_DISTANCE_M: Final = (1.8, 14.0)
 PERSONAL_SPACE_M: Final = 0.6
+PATIENCE: Final = 0.99
+"""What is left of the personal space after every try to place somebody."""
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -105,8 +107,12 @@ def places_in_view(
     camera: Camera,
     count: int,
 ) -> Float64[np.ndarray, "people 2"]:
-    """Find points on the floor where people would be seen and keep out of each other's way."""
+    """Find points on the floor where people would be seen and keep out of each other's way.
+
+    A narrow view may hold nobody else at that distance; so with every try they stand closer.
+    """
     places: list[Float64[np.ndarray, 2]] = []
+    space_m = PERSONAL_SPACE_M
     size_px = np.array([camera.width_px, camera.height_px])
     while len(places) < count:
         distance_m = log_uniform(rng, *HALL_DISTANCE_M)
@@ -117,7 +123,8 @@ def places_in_view(
             continue
         chest_px = project(camera, chest_m)[0]
         seen = bool(np.all(chest_px > 0) and np.all(chest_px < size_px))
-        apart = all(np.linalg.norm(place_m - other) > PERSONAL_SPACE_M for other in places)
+        apart = all(np.linalg.norm(place_m - other) > space_m for other in places)
         if seen and apart:
             places.append(place_m)
+        space_m *= PATIENCE
     return np.array(places).reshape(-1, 2)
