@@ -26,15 +26,9 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
-    @property
-    def pose_path(self) -> Path:
-        """The pose network's file."""
-        return self.folder / self.manifest.networks.pose.file
-
-    @property
-    def detector_path(self) -> Path:
-        """The detector's file."""
-        return self.folder / self.manifest.networks.detector.file
+    def path_of(self, label: str) -> Path:
+        """Where a network's file lies: `detector`, `locator` or `pose`."""
+        return self.folder / self.manifest.networks.by_label()[label].file
 
     @property
     def golden_path(self) -> Path:
@@ -77,7 +71,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    needed = {manifest.networks.pose.file, manifest.networks.detector.file, GOLDEN, CARD}
+    needed = {GOLDEN, CARD, *(spec.file for spec in manifest.networks.by_label().values())}
     if unhashed := needed - manifest.sha256.keys():
         raise BundleError(
             f"{folder / MANIFEST} states no sha256 for {', '.join(sorted(unhashed))}; "

@@ -1,6 +1,7 @@
 """What the networks look at: squares around people, and frames fitted into the detector.
 
-In: a frame's pixels and a box. Out: pixels together with the affine that leads back to the frame.
+In: a frame's pixels and a region. Out: pixels together with the affine that leads back to the
+frame.
 """
 
 import math
@@ -11,11 +12,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
+from edge_pose.region import Region
 from edge_pose.types import Crop
 
 SIDE_PX: Final = 256
-PADDING: Final = 1.25
-"""Side of the square over the longer side of the person's box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +29,17 @@ class Letterbox:
 
 def take_crop(
     image: UInt8[np.ndarray, "height width 3"],
-    box_px: Float32[np.ndarray, "4"],
+    region: Region,
     *,
     side_px: int = SIDE_PX,
-    padding: float = PADDING,
+    black_outside: bool = False,
 ) -> Crop:
-    """Cut the square around a box; black where it leaves the frame.
+    """Cut a square out of a frame; beyond its rim the outermost pixels go on, or it is black.
 
     Strong reductions average pixels first, so that a person who fills a 4K frame does not alias.
     """
-    image_from_crop = square_affine(box_px, side_px=side_px, padding=padding)
-    halvings = _halvings(image_from_crop[0, 0])
+    image_from_crop = region.image_from_region(side_px)
+    halvings = _halvings(region.side_px / side_px)
     if halvings:
         source, image_from_source = _reduce(image, image_from_crop, side_px, halvings)
     else:
@@ -53,25 +53,9 @@ def take_crop(
         source_from_crop,
         (side_px, side_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(0, 0, 0),
+        borderMode=cv2.BORDER_CONSTANT if black_outside else cv2.BORDER_REPLICATE,
     )
     return Crop(image=np.asarray(pixels, np.uint8), image_from_crop=image_from_crop)
-
-
-def square_affine(
-    box_px: Float32[np.ndarray, "4"], *, side_px: int, padding: float
-) -> Float64[np.ndarray, "2 3"]:
-    """Map crop pixels to the frame for the square of `padding` times a box's longer side."""
-    x0, y0, x1, y1 = (float(value) for value in box_px)
-    scale = max(padding * max(x1 - x0, y1 - y0), 1.0) / side_px
-    middle = (side_px - 1) / 2.0
-    return np.array(
-        [
-            [scale, 0.0, (x0 + x1) / 2.0 - scale * middle],
-            [0.0, scale, (y0 + y1) / 2.0 - scale * middle],
-        ]
-    )
 
 
 def letterbox(
@@ -135,9 +119,10 @@ def _reduce(
 ) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float64[np.ndarray, "3"]]:
     """Halve the crop's surroundings; give scale, left and top of the result towards the frame."""
     height, width = image.shape[:2]
-    scale, block = image_from_crop[0, 0], 2**halvings
-    first = np.floor(image_from_crop[:, 2] - scale)
-    last = np.ceil(image_from_crop[:, 2] + scale * side_px)
+    block = 2**halvings
+    rim = np.array([(x, y, 1.0) for x in (-1.0, side_px) for y in (-1.0, side_px)])
+    corners = rim @ image_from_crop.T
+    first, last = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
     x0, y0 = (int(value) for value in np.clip(first, 0, (width - 1, height - 1)))
     x1, y1 = (int(value) for value in np.clip(last, (x0 + 1, y0 + 1), (width, height)))
     columns, rows = math.ceil((x1 - x0) / block), math.ceil((y1 - y0) / block)

@@ -1,21 +1,31 @@
 """Network arrays to things with names.
 
 In: what the engines gave, and how their pictures were cut. Out: detections without doubles, in
-frame pixels; poses in frame pixels and camera axes.
+frame pixels; the region of a body; poses in frame pixels and camera axes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float32, Float64
 
+from edge_pose.appearance import appearance_of
 from edge_pose.boxes import suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
+from edge_pose.region import Region, region_of_body
 from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
 
 _MOST_CANDIDATES: Final = 200
 """Boxes that enter the suppression of doubles; no picture shows more people than a tenth of it."""
+LOCATOR_MARGIN: Final = 1.3
+"""Side of the square that the locator sees over the longer side of the box."""
+_LEAST_LOCATED: Final = 0.4
+_LEAST_FIT: Final = 0.1
+_SHOULDERS: Final = (0.5, 0.2)
+"""Where the shoulders of a standing or sitting person lie in the box."""
+_SHOULDERS_SPREAD: Final = (0.25, 0.35)
 
 
 def decode_detections(
@@ -44,21 +54,59 @@ def decode_detections(
     ]
 
 
+def decode_region(
+    outputs: Mapping[str, np.ndarray], crop: Crop, box_px: Float32[np.ndarray, "4"], *, reach: float
+) -> Region | None:
+    """Choose among the bodies that the locator sees the one in the box; None if there is none.
+
+    Neighbours reach into the box too, so a candidate counts by how near its shoulders are to where
+    those of the person in the box would be.
+    """
+    scores = outputs["scores"][0]
+    likely = np.flatnonzero(scores >= _LEAST_LOCATED)
+    if likely.size == 0:
+        return None
+    points_px = apply_affine(crop.image_from_crop, outputs["points_px"][0][likely])
+    size = np.maximum(box_px[2:] - box_px[:2], 1.0)
+    away = (points_px[:, 2] - box_px[:2]) / size - _SHOULDERS
+    fit = scores[likely] * np.exp(-0.5 * np.square(away / _SHOULDERS_SPREAD).sum(axis=1))
+    best = int(np.argmax(fit))
+    if fit[best] < _LEAST_FIT:
+        return None
+    return region_of_body(points_px[best, :2], reach)
+
+
 def decode_poses(
-    outputs: Mapping[str, np.ndarray], crops: Sequence[Crop], intrinsics: Intrinsics
+    outputs: Mapping[str, np.ndarray],
+    crops: Sequence[Crop],
+    intrinsics: Intrinsics,
+    *,
+    reach: float,
 ) -> list[RelativePose]:
-    """Give one pose a crop: frame pixels, and metres turned from its own ray to camera axes."""
+    """Give one pose a crop: frame pixels, and metres turned from the crop to camera axes."""
     poses = []
     for index, crop in enumerate(crops):
         middle = (crop.image.shape[0] - 1) / 2.0
         centre_px = crop.image_from_crop @ np.array([middle, middle, 1.0])
-        turned = outputs["joints_m"][index] @ camera_from_ray(centre_px, intrinsics).T
+        camera_from_crop = camera_from_ray(centre_px, intrinsics) @ _turn(crop.image_from_crop)
+        turned = outputs["joints_m"][index] @ camera_from_crop.T
+        joints_px, scores = outputs["joints_px"][index], outputs["scores"][index]
+        points_px = apply_affine(crop.image_from_crop, outputs["reach_px"][index])
         poses.append(
             RelativePose(
-                joints_px=apply_affine(crop.image_from_crop, outputs["joints_px"][index]),
+                joints_px=apply_affine(crop.image_from_crop, joints_px),
                 joints_m=turned.astype(np.float32),
-                scores=outputs["scores"][index],
+                scores=scores,
                 presence=float(outputs["presence"][index]),
+                region=region_of_body(points_px, reach),
+                appearance=appearance_of(crop.image, joints_px, scores),
             )
         )
     return poses
+
+
+def _turn(image_from_crop: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "3 3"]:
+    """Return the rotation about the line of sight by which a crop was turned."""
+    turn = np.eye(3)
+    turn[:2, :2] = image_from_crop[:, :2] / np.linalg.norm(image_from_crop[:, 0])
+    return turn

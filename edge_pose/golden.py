@@ -1,6 +1,6 @@
 """Does this runtime on this machine give what the workshop measured?  Asked at every start.
 
-In: a bundle and its two engines. Out: how far they deviate, or a `BundleError`.
+In: a bundle and its engines. Out: how far they deviate, or a `BundleError`.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from typing import Final
 import numpy as np
 
 from edge_pose.bundle import Bundle
-from edge_pose.engines import Engine
+from edge_pose.engines import Engine, Engines
 from edge_pose.errors import BundleError
 from edge_pose.inference import infer
-from edge_pose.manifest import OUTPUTS, NetworkSpec
+from edge_pose.manifest import OUTPUTS
 
 _MM_PER_M: Final = 1000.0
 _PROBABILITY_TOLERANCE: Final = 0.05
 _BELIEVED_SCORE: Final = 0.3
-"""Boxes below this score reach nobody, so they may differ."""
+"""Boxes and bodies below this score reach nobody, so they may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,35 +29,36 @@ class Deviation:
     probability: float
 
 
-def check_golden(
-    bundle: Bundle, *, pose_engine: Engine, detector_engine: Engine, precision: str = "fp32"
-) -> Deviation:
+def check_golden(bundle: Bundle, engines: Engines, *, precision: str = "fp32") -> Deviation:
     """Run the golden pictures and refuse engines that answer otherwise than the workshop did."""
-    networks = bundle.manifest.networks
     with np.load(bundle.golden_path) as stored:
         golden = dict(stored)
-    pose = _outputs(bundle, golden, "pose", pose_engine, networks.pose)
-    detector = _outputs(bundle, golden, "detector", detector_engine, networks.detector)
-    believed = np.maximum(golden["detector.scores"], detector["scores"]) >= _BELIEVED_SCORE
+    pose = _outputs(bundle, golden, "pose", engines.pose)
+    locator = _outputs(bundle, golden, "locator", engines.locator)
+    detector = _outputs(bundle, golden, "detector", engines.detector)
     found = Deviation(
         px=_largest(
             pose["joints_px"] - golden["pose.joints_px"],
-            (detector["boxes_px"] - golden["detector.boxes_px"])[believed],
+            pose["reach_px"] - golden["pose.reach_px"],
+            _believed(golden, "detector", "boxes_px", detector),
+            _believed(golden, "locator", "points_px", locator),
         ),
         mm=_MM_PER_M * _largest(pose["joints_m"] - golden["pose.joints_m"]),
         probability=_largest(
             pose["scores"] - golden["pose.scores"],
             pose["presence"] - golden["pose.presence"],
             detector["scores"] - golden["detector.scores"],
+            locator["scores"] - golden["locator.scores"],
         ),
     )
-    _judge(bundle, found, precision, pose_engine.description)
+    _judge(bundle, found, precision, engines.pose.description)
     return found
 
 
 def _outputs(
-    bundle: Bundle, golden: dict[str, np.ndarray], label: str, engine: Engine, network: NetworkSpec
+    bundle: Bundle, golden: dict[str, np.ndarray], label: str, engine: Engine
 ) -> dict[str, np.ndarray]:
+    network = bundle.manifest.networks.by_label()[label]
     wanted = [f"{label}.images", *(f"{label}.{name}" for name in OUTPUTS[label])]
     if missing := [name for name in wanted if name not in golden]:
         raise BundleError(f"{bundle.golden_path} lacks {', '.join(missing)}; pack the bundle again")
@@ -70,6 +71,14 @@ def _outputs(
                 f"golden has {list(expected)}; install the bundle again"
             )
     return outputs
+
+
+def _believed(
+    golden: dict[str, np.ndarray], label: str, name: str, outputs: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Compare candidates that reach somebody by either account."""
+    best = np.maximum(golden[f"{label}.scores"], outputs["scores"])
+    return np.asarray((outputs[name] - golden[f"{label}.{name}"])[best >= _BELIEVED_SCORE])
 
 
 def _judge(bundle: Bundle, found: Deviation, precision: str, where: str) -> None:

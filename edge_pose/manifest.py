@@ -12,7 +12,7 @@ from typing import Final, TypeVar, get_args, get_origin, get_type_hints
 from edge_pose import skeleton
 from edge_pose.errors import BundleError
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 OUTPUTS: Final = MappingProxyType(
     {
@@ -22,8 +22,10 @@ OUTPUTS: Final = MappingProxyType(
                 "joints_m": ("batch", skeleton.NUM_JOINTS, 3),
                 "scores": ("batch", skeleton.NUM_JOINTS),
                 "presence": ("batch",),
+                "reach_px": ("batch", 2, 2),
             }
         ),
+        "locator": MappingProxyType({"points_px": (1, "anchors", 3, 2), "scores": (1, "anchors")}),
         "detector": MappingProxyType({"boxes_px": (1, "anchors", 4), "scores": (1, "anchors")}),
     }
 )
@@ -92,10 +94,15 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpecs:
-    """The two networks."""
+    """The three networks, in the order in which a frame meets them."""
 
-    pose: NetworkSpec
     detector: NetworkSpec
+    locator: NetworkSpec
+    pose: NetworkSpec
+
+    def by_label(self) -> dict[str, NetworkSpec]:
+        """Return them by the names that files, golden arrays and options use."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +111,9 @@ class CropSpec:
 
     kind: str
     padding: float
+    """Side of the first square over the longer side of the detector's box."""
+    reach: float
+    """Side of every other over the distance from the hips to where the body reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,14 +179,12 @@ def _check_contract(manifest: Manifest, where: str) -> None:
             f"{len(manifest.skeleton.joints)} joints, this appliance {ours.name!r} of "
             f"{len(ours.joints)} in its own order; install a matching bundle"
         )
-    if manifest.crop.kind != "square" or not manifest.crop.padding >= 1.0:
+    crop = manifest.crop
+    if crop.kind != "body" or not crop.padding >= 1.0 or not crop.reach >= 1.0:
         raise BundleError(
-            f"{where} has crop {manifest.crop}, wanted kind 'square' and padding of 1 or more"
+            f"{where} has crop {crop}, wanted kind 'body' and padding and reach of 1 or more"
         )
-    for label, network in (
-        ("pose", manifest.networks.pose),
-        ("detector", manifest.networks.detector),
-    ):
+    for label, network in manifest.networks.by_label().items():
         _check_network(label, network, where)
 
 

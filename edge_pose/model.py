@@ -10,6 +10,7 @@ from edge_pose.bundle import Bundle, open_bundle
 from edge_pose.camera import IntrinsicsFor, lens
 from edge_pose.clock import utc_ms
 from edge_pose.config import CameraConfig, Config, ModelConfig
+from edge_pose.engines import Engine, Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.golden import Deviation, check_golden
 from edge_pose.message import Info, Model, as_mapping, meta
@@ -66,30 +67,28 @@ def open_model(config: Config) -> Iterator[OpenModel]:
     with ExitStack() as stack:
         intrinsics_for = lens_of(config.camera)
         bundle = open_bundle(config.model.bundle)
-        pose, detector = _engines(bundle, config.model, stack)
-        deviation = check_golden(bundle, pose_engine=pose, detector_engine=detector)
+        engines = _engines(bundle, config.model, stack)
+        deviation = check_golden(bundle, engines)
         yield OpenModel(
             bundle=bundle,
             estimator=PoseEstimator(
                 bundle,
-                detector_engine=detector,
-                pose_engine=pose,
+                engines=engines,
                 intrinsics_for=intrinsics_for,
                 settings=EstimatorSettings(
                     tracking=TrackSettings(max_people=config.model.max_people)
                 ),
             ),
             intrinsics_for=intrinsics_for,
-            engine=pose.description,
+            engine=engines.pose.description,
             deviation=deviation,
         )
 
 
-def _engines(
-    bundle: Bundle, settings: ModelConfig, stack: ExitStack
-) -> tuple[OnnxEngine, OnnxEngine]:
-    pose = OnnxEngine(bundle.pose_path, threads=settings.threads)
-    stack.callback(pose.close)
-    detector = OnnxEngine(bundle.detector_path, threads=settings.threads)
-    stack.callback(detector.close)
-    return pose, detector
+def _engines(bundle: Bundle, settings: ModelConfig, stack: ExitStack) -> Engines:
+    loaded: dict[str, Engine] = {}
+    for label in bundle.manifest.networks.by_label():
+        engine = OnnxEngine(bundle.path_of(label), threads=settings.threads)
+        stack.callback(engine.close)
+        loaded[label] = engine
+    return Engines(**loaded)

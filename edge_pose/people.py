@@ -16,16 +16,17 @@ from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import letterbox, take_crop
-from edge_pose.decode import decode_detections, decode_poses
-from edge_pose.engines import Engine
+from edge_pose.decode import LOCATOR_MARGIN, decode_detections, decode_poses, decode_region
+from edge_pose.engines import Engines
 from edge_pose.inference import infer
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
+from edge_pose.region import Region, region_of_box
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.track import Proposal, Track, Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
-STAGES: Final = ("detect", "crop", "pose", "track", "place", "total")
+STAGES: Final = ("detect", "locate", "crop", "pose", "track", "place", "total")
 """Names of the times in `PoseEstimator.times_ms`."""
 
 
@@ -57,16 +58,14 @@ class PoseEstimator:
         self,
         bundle: Bundle,
         *,
-        detector_engine: Engine,
-        pose_engine: Engine,
+        engines: Engines,
         intrinsics_for: IntrinsicsFor,
         settings: EstimatorSettings | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
         """Start with nobody in sight; the engines stay the caller's to close."""
         self._manifest = bundle.manifest
-        self._detector = detector_engine
-        self._pose = pose_engine
+        self._engines = engines
         self._intrinsics_for = intrinsics_for
         self._settings = settings or EstimatorSettings()
         self._clock = clock
@@ -131,7 +130,7 @@ class PoseEstimator:
             )
             height, width = frame.image.shape[:2]
             return decode_detections(
-                infer(self._detector, network, [fitted.image]),
+                infer(self._engines.detector, network, [fitted.image]),
                 fitted,
                 frame_size_px=(width, height),
                 min_score=self._settings.detector_score_min,
@@ -141,23 +140,46 @@ class PoseEstimator:
     def _look(
         self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics
     ) -> list[RelativePose]:
-        """Run the pose network on every proposed box at once."""
-        if not proposals:
+        """Run the pose network on every proposal.
+
+        Where only a box is known, the locator says how large the body is.  Where it sees nobody,
+        a first look about the box tells.
+        """
+        regions = [
+            proposal.region or self._locate(frame, proposal.box_px) for proposal in proposals
+        ]
+        unlocated = [index for index, region in enumerate(regions) if region is None]
+        padding = self._manifest.crop.padding
+        boxes = [region_of_box(proposals[index].box_px, padding) for index in unlocated]
+        for index, pose in zip(unlocated, self._see(frame, boxes, intrinsics), strict=True):
+            regions[index] = pose.region
+        return self._see(frame, [region for region in regions if region is not None], intrinsics)
+
+    def _locate(self, frame: Frame, box_px: Float32[np.ndarray, "4"]) -> Region | None:
+        """Find out where the body reaches whose visible part is in a box."""
+        network = self._manifest.networks.locator
+        with self._timed("locate"):
+            crop = take_crop(
+                frame.image,
+                region_of_box(box_px, LOCATOR_MARGIN),
+                side_px=network.width_px,
+                black_outside=True,
+            )
+            outputs = infer(self._engines.locator, network, [crop.image])
+            return decode_region(outputs, crop, box_px, reach=self._manifest.crop.reach)
+
+    def _see(
+        self, frame: Frame, regions: Sequence[Region], intrinsics: Intrinsics
+    ) -> list[RelativePose]:
+        """Run the pose network on all regions at once."""
+        if not regions:
             return []
         network = self._manifest.networks.pose
         with self._timed("crop"):
-            crops = [
-                take_crop(
-                    frame.image,
-                    proposal.box_px,
-                    side_px=network.width_px,
-                    padding=self._manifest.crop.padding,
-                )
-                for proposal in proposals
-            ]
+            crops = [take_crop(frame.image, region, side_px=network.width_px) for region in regions]
         with self._timed("pose"):
-            outputs = infer(self._pose, network, [crop.image for crop in crops])
-            return decode_poses(outputs, crops, intrinsics)
+            outputs = infer(self._engines.pose, network, [crop.image for crop in crops])
+            return decode_poses(outputs, crops, intrinsics, reach=self._manifest.crop.reach)
 
     def _place(self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics) -> list[Pose3D]:
         """Give every reported track its metres; whoever is no longer reported is forgotten here."""

@@ -1,22 +1,24 @@
-"""Who is who from frame to frame: stable numbers, and boxes that spare the detector.
+"""Who is who from frame to frame: stable numbers, and regions that spare the detector.
 
-In: detections (on some frames) and the poses found in the proposed boxes. Out: the boxes to look
-at, then the people, each with a number that stays through crossing, turning, occlusion and a short
+In: detections (on some frames) and the poses found in the proposed regions. Out: where to look,
+then the people, each with a number that stays through crossing, turning, occlusion and a short
 absence.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from edge_pose.appearance import Appearance, blended
 from edge_pose.assign import assign
 from edge_pose.boxes import overlaps
-from edge_pose.clock import NS_PER_S
 from edge_pose.likeness import FEWEST_JOINTS, box_of, pose_likeness, quality
+from edge_pose.memory import LONGEST_FORECAST_S, Departure, Memory, nearness, seconds
+from edge_pose.region import Region
 from edge_pose.types import Detection, RelativePose
 
 _SAME_PERSON: Final = 0.5
@@ -35,9 +37,9 @@ likeness cannot.
 _LEAST_OVERLAP: Final = 0.1
 _DRIFTED_OVERLAP: Final = 0.4
 _VELOCITY_SETTLES_S: Final = 0.15
-_LONGEST_FORECAST_S: Final = 0.5
 _DOUBTFUL_QUALITY: Final = 0.5
-_MOST_MEMORIES: Final = 64
+_APPEARANCE_SHARE: Final = 0.1
+"""Of what a sighting shows, that enters what is known of a person's looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Track:
     box_px: Float32[np.ndarray, "4"]
     seen_ns: int
     velocity_px_s: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
+    appearance: Appearance | None = None
     sightings: int = 1
     unconfirmed: int = 0
     """Runs of the detector in a row that did not see this person."""
@@ -82,11 +85,25 @@ class Track:
 
     def shift_px(self, at_ns: int) -> Float64[np.ndarray, "2"]:
         """How far the person has moved since last seen, going by their velocity."""
-        return self.velocity_px_s * min(_seconds(self.seen_ns, at_ns), _LONGEST_FORECAST_S)
+        return self.velocity_px_s * min(seconds(self.seen_ns, at_ns), LONGEST_FORECAST_S)
 
     def box_at(self, at_ns: int) -> Float32[np.ndarray, "4"]:
         """Where the box is by now."""
         return (self.box_px + np.tile(self.shift_px(at_ns), 2)).astype(np.float32)
+
+    def departure(self) -> Departure:
+        """Say what is to be remembered of this person."""
+        return Departure(
+            number=self.number,
+            box_px=self.box_px,
+            velocity_px_s=self.velocity_px_s,
+            appearance=self.appearance,
+            left_ns=self.seen_ns,
+        )
+
+    def region_at(self, at_ns: int) -> Region:
+        """Where the whole body is by now."""
+        return self.pose.region.shifted(self.shift_px(at_ns))
 
     def joints_at(self, at_ns: int) -> Float32[np.ndarray, "joints 2"]:
         """Where the joints are by now."""
@@ -95,21 +112,13 @@ class Track:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A box worth a look of the pose network, and why."""
+    """A place worth a look of the pose network, and why."""
 
     box_px: Float32[np.ndarray, "4"]
+    region: Region | None
+    """None where only a box is known: how large the body is remains to be seen."""
     track: Track | None
     detection: Detection | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Memory:
-    """All that is kept of somebody who left."""
-
-    number: int
-    box_px: Float32[np.ndarray, "4"]
-    velocity_px_s: Float64[np.ndarray, "2"]
-    left_ns: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,7 +141,7 @@ class Tracker:
         """Start with nobody."""
         self._settings = settings
         self._tracks: list[Track] = []
-        self._memories: list[_Memory] = []
+        self._memory = Memory(remember_s=settings.remember_s, reach=settings.reach)
         self._next_number = 1
         self._frames_undetected = 0
         self._at_ns = 0
@@ -152,7 +161,7 @@ class Tracker:
     @property
     def memory_size(self) -> int:
         """How many people are followed or remembered."""
-        return len(self._tracks) + len(self._memories)
+        return len(self._tracks) + len(self._memory)
 
     def rescale(self, scale_x: float, scale_y: float) -> None:
         """Carry everybody over to a new frame size and look for them at once."""
@@ -161,21 +170,12 @@ class Tracker:
         for track in self._tracks:
             track.box_px = (track.box_px * wide).astype(np.float32)
             track.velocity_px_s = track.velocity_px_s * scale
-            track.pose = RelativePose(
+            track.pose = replace(
+                track.pose,
                 joints_px=(track.pose.joints_px * scale).astype(np.float32),
-                joints_m=track.pose.joints_m,
-                scores=track.pose.scores,
-                presence=track.pose.presence,
+                region=track.pose.region.scaled(scale),
             )
-        self._memories = [
-            _Memory(
-                number=memory.number,
-                box_px=(memory.box_px * wide).astype(np.float32),
-                velocity_px_s=memory.velocity_px_s * scale,
-                left_ns=memory.left_ns,
-            )
-            for memory in self._memories
-        ]
+        self._memory.rescale(scale)
         self._frames_undetected = self._settings.detect_every
 
     def propose(
@@ -190,7 +190,8 @@ class Tracker:
         `detections` is None on frames without the detector; `frame_size_px` is width, height.
         """
         if at_ns < self._at_ns:
-            self._tracks, self._memories = [], []
+            self._tracks = []
+            self._memory.clear()
         self._at_ns = at_ns
         self._frames_undetected = 0 if detections is not None else self._frames_undetected + 1
         expected = _boxes([track.box_at(at_ns) for track in self._tracks])
@@ -204,15 +205,18 @@ class Tracker:
             if detections is not None:
                 track.unconfirmed = 0 if matched is not None else track.unconfirmed + 1
             box, detection = expected[index], None
+            region: Region | None = track.region_at(at_ns)
             if matched is not None:
                 detection = found[matched]
                 if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
-                    box = detection.box_px
+                    box, region = detection.box_px, None
             if _is_inside(box, frame_size_px):
-                proposals.append(Proposal(box_px=box, track=track, detection=detection))
+                proposals.append(
+                    Proposal(box_px=box, region=region, track=track, detection=detection)
+                )
         taken = set(partner.values())
         proposals.extend(
-            Proposal(box_px=detection.box_px, track=None, detection=detection)
+            Proposal(box_px=detection.box_px, region=None, track=None, detection=detection)
             for index, detection in enumerate(found)
             if index not in taken
         )
@@ -273,7 +277,7 @@ class Tracker:
         if not self._tracks or not sightings:
             nothing = np.zeros((len(self._tracks), len(sightings)))
             return nothing, nothing
-        ages_s = np.array([_seconds(track.seen_ns, at_ns) for track in self._tracks])
+        ages_s = np.array([seconds(track.seen_ns, at_ns) for track in self._tracks])
         likeness = pose_likeness(
             np.stack([track.joints_at(at_ns) for track in self._tracks]),
             np.stack([sighting.pose.joints_px for sighting in sightings]),
@@ -295,7 +299,7 @@ class Tracker:
     def _see(self, track: Track, sighting: _Sighting, at_ns: int) -> None:
         """Move a track to where its person was seen."""
         pose = sighting.pose
-        elapsed_s = _seconds(track.seen_ns, at_ns)
+        elapsed_s = seconds(track.seen_ns, at_ns)
         if elapsed_s > 0.0:
             trust = track.pose.scores * pose.scores
             step = (pose.joints_px - track.pose.joints_px).astype(np.float64)
@@ -304,6 +308,7 @@ class Tracker:
             track.velocity_px_s = track.velocity_px_s + share * (velocity - track.velocity_px_s)
         track.pose = pose
         track.box_px = box_of(pose, self._settings.joint_score_min)
+        track.appearance = blended(track.appearance, pose.appearance, _APPEARANCE_SHARE)
         track.seen_ns = at_ns
         track.visible = True
         track.sightings += 1
@@ -313,9 +318,10 @@ class Tracker:
     def _meet(self, sighting: _Sighting, at_ns: int) -> None:
         """Welcome who fits no track: one who jumped, one who comes back, or a stranger."""
         box = box_of(sighting.pose, self._settings.joint_score_min)
+        looks = sighting.pose.appearance
         missing = [track for track in self._tracks if not track.visible]
         near = [
-            self._nearness(track.box_px, track.velocity_px_s, track.seen_ns, box, at_ns)
+            nearness(track.departure(), box, looks, at_ns, reach=self._settings.reach)
             for track in missing
         ]
         if near and min(near) < 1.0:
@@ -323,7 +329,7 @@ class Tracker:
             return
         if len(self._tracks) >= self._settings.max_people:
             return
-        number = self._recall(box, at_ns)
+        number = self._memory.recall(box, looks, at_ns)
         detection = sighting.detection
         if (
             number is None
@@ -332,7 +338,9 @@ class Tracker:
             and sighting.pose.presence >= self._settings.sure_presence
         ):
             number = self._new_number()
-        self._tracks.append(Track(number=number, pose=sighting.pose, box_px=box, seen_ns=at_ns))
+        self._tracks.append(
+            Track(number=number, pose=sighting.pose, box_px=box, seen_ns=at_ns, appearance=looks)
+        )
 
     def _part(self, sightings: Sequence[_Sighting], at_ns: int) -> None:
         """Let go of tracks that have no person of their own any more."""
@@ -347,26 +355,15 @@ class Tracker:
             else:
                 gone = (
                     track.number is None
-                    or _seconds(track.seen_ns, at_ns) > settings.stale_s
+                    or seconds(track.seen_ns, at_ns) > settings.stale_s
                     or self._is_double(track, sightings, at_ns)
                 )
             if not gone:
                 kept.append(track)
             elif track.number is not None:
-                self._memories.append(
-                    _Memory(
-                        number=track.number,
-                        box_px=track.box_px,
-                        velocity_px_s=track.velocity_px_s,
-                        left_ns=track.seen_ns,
-                    )
-                )
+                self._memory.keep(track.departure())
         self._tracks = kept
-        self._memories = [
-            memory
-            for memory in self._memories[-_MOST_MEMORIES:]
-            if _seconds(memory.left_ns, at_ns) <= settings.remember_s
-        ]
+        self._memory.forget(at_ns)
 
     def _is_double(self, track: Track, sightings: Sequence[_Sighting], at_ns: int) -> bool:
         """Tell whether a track without a sighting of its own sits on somebody else's person."""
@@ -381,35 +378,6 @@ class Tracker:
             > _SAME_PERSON
         )
 
-    def _recall(self, box_px: Float32[np.ndarray, "4"], at_ns: int) -> int | None:
-        """Take back the number of whoever left nearest to here."""
-        near = [
-            self._nearness(memory.box_px, memory.velocity_px_s, memory.left_ns, box_px, at_ns)
-            for memory in self._memories
-        ]
-        if not near or min(near) >= 1.0:
-            return None
-        return self._memories.pop(int(np.argmin(near))).number
-
-    def _nearness(
-        self,
-        old_px: Float32[np.ndarray, "4"],
-        velocity_px_s: Float64[np.ndarray, "2"],
-        left_ns: int,
-        new_px: Float32[np.ndarray, "4"],
-        at_ns: int,
-    ) -> float:
-        """Distance from the place left, or from where the way led on; below 1 is near."""
-        away_s = _seconds(left_ns, at_ns)
-        length_px = max(_length(old_px), _length(new_px))
-        reach_px = self._settings.reach * (1.0 + 0.5 * away_s) * length_px
-        place = (old_px[:2] + old_px[2:]) / 2.0
-        onward = place + velocity_px_s * min(away_s, 2.0 * _LONGEST_FORECAST_S)
-        here = (new_px[:2] + new_px[2:]) / 2.0
-        return float(
-            min(np.linalg.norm(here - place), np.linalg.norm(here - onward)) / max(reach_px, 1e-6)
-        )
-
     def _new_number(self) -> int:
         number = self._next_number
         self._next_number += 1
@@ -420,17 +388,9 @@ def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "bo
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def _length(box_px: Float32[np.ndarray, "4"]) -> float:
-    return float(max(box_px[2] - box_px[0], box_px[3] - box_px[1]))
-
-
 def _is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
     """Tell whether a fifth of the box is in the frame and large enough to show a person."""
     limit = np.array(frame_size_px, np.float32)
     sides = np.clip(box_px[2:], 0.0, limit) - np.clip(box_px[:2], 0.0, limit)
     whole = float(np.prod(box_px[2:] - box_px[:2]))
     return float(sides.max()) >= 8.0 and float(np.prod(sides)) >= 0.2 * whole  # noqa: PLR2004 stated above
-
-
-def _seconds(from_ns: int, to_ns: int) -> float:
-    return max(to_ns - from_ns, 0) / NS_PER_S

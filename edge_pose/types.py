@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
+from edge_pose.region import Region
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
@@ -66,6 +68,10 @@ class RelativePose:
     """Calibrated probability that the joint lies within 5 % of the crop's side of `joints_px`."""
     presence: float
     """Probability that the crop shows a person at all."""
+    region: Region
+    """Where the whole body is, for the next look."""
+    appearance: Float32[np.ndarray, "colours"] | None = None
+    """See `edge_pose/appearance.py`; None when too little of the torso shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_pose.crop import PADDING
 from edge_pose.errors import EdgePoseError
+from edge_pose.manifest import OUTPUTS
 from export.pack import NetworkSource, PackOrder, pack
 
 
@@ -40,8 +40,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     if "graph" in words[:1]:  # its module needs torch, which packing does not
         import_module("export.graph_command").add_arguments(graph)
     command = commands.add_parser("pack", help="write a bundle folder from trained networks")
-    command.add_argument("--pose", type=Path, required=True, help="pose network, ONNX")
-    command.add_argument("--detector", type=Path, required=True, help="detector, ONNX")
+    for label in OUTPUTS:
+        command.add_argument(f"--{label}", type=Path, required=True, help=f"{label} network, ONNX")
     command.add_argument("--card", type=Path, required=True, help="model card, Markdown")
     command.add_argument("--metrics", type=Path, required=True, help="measured figures, JSON")
     command.add_argument(
@@ -51,12 +51,12 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "--golden",
         type=Path,
         required=True,
-        help="npz of BGR uint8 pictures: 'pose' [n, 256, 256, 3], 'detector' [n, height, width, 3]",
+        help=f"npz of BGR uint8 pictures [n, height, width, 3] for {', '.join(OUTPUTS)}",
     )
     command.add_argument("--name", required=True, help="name of the model")
     command.add_argument("--version", required=True, help="version of the model")
     command.add_argument("--created", help="UTC time in ISO form; now, if not given")
-    for label in ("pose", "detector"):
+    for label in OUTPUTS:
         for kind, default in (("mean", 0.0), ("std", 1.0)):
             command.add_argument(
                 f"--{label}-{kind}",
@@ -69,7 +69,6 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     command.add_argument(
         "--pad-value", type=float, default=0.0, help="grey around a letterboxed frame, 0..255"
     )
-    command.add_argument("--padding", type=float, default=PADDING, help="crop side over box side")
     command.add_argument("--tolerance-px", type=float, default=0.5, help="largest fp32 deviation")
     command.add_argument("--tolerance-mm", type=float, default=2.0, help="largest fp32 deviation")
     command.add_argument("--out", type=Path, required=True, help="folder of the bundle")
@@ -84,23 +83,21 @@ def _order(options: argparse.Namespace) -> PackOrder:
         name=options.name,
         version=options.version,
         created=options.created or now,
-        pose=NetworkSource(
-            path=options.pose, mean=tuple(options.pose_mean), std=tuple(options.pose_std)
-        ),
-        detector=NetworkSource(
-            path=options.detector,
-            mean=tuple(options.detector_mean),
-            std=tuple(options.detector_std),
-            pad_value=options.pad_value,
-        ),
-        padding=options.padding,
+        networks={
+            label: NetworkSource(
+                path=getattr(options, label),
+                mean=tuple(getattr(options, f"{label}_mean")),
+                std=tuple(getattr(options, f"{label}_std")),
+                pad_value=options.pad_value if label == "detector" else None,
+            )
+            for label in OUTPUTS
+        },
         tolerance_px={"fp32": options.tolerance_px},
         tolerance_mm={"fp32": options.tolerance_mm},
         card=options.card.read_text(encoding="utf-8"),
         metrics=_table(options.metrics),
         provenance=_table(options.provenance),
-        golden_pose=pictures["pose"],
-        golden_detector=pictures["detector"],
+        golden=pictures,
     )
 
 

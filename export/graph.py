@@ -1,12 +1,12 @@
 """Trained networks as ONNX files that keep the contract of the bundle.
 
-In: a run folder of `train student` or `train detector`.  Out: `pose.onnx` or `detector.onnx`: fixed
-names, batch axis first, probabilities instead of logits.  Weights are stored in half precision and
-computed with in single precision: half the file, and the runtime turns them back once, when it
-loads.
+In: a network of the workshop.  Out: `detector.onnx`, `locator.onnx` or `pose.onnx`: fixed
+names, batch axis first, probabilities instead of logits.  Weights are stored in half precision, or
+as bytes with a scale for each channel, and computed with in single precision: a half or a quarter
+of the file, and the runtime turns them back once, when it loads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +18,18 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from train.detector import DetectorNet
+from train.locator import INPUT_PX as LOCATOR_PX
+from train.locator import LocatorNet
 from train.student import INPUT_SIZE_PX, PoseNet
 from train.teacher_people import INPUT_PX
 
 OPSET: Final = 18
-_SMALLEST_HALVED: Final = 64
+_SMALLEST_SHRUNK: Final = 64
 """Arrays with fewer numbers stay as they are; nothing is gained on them."""
+_FILTER_AXES: Final = 4
+
+_Stored = tuple[list[TensorProto], list[onnx.NodeProto]]
+"""Arrays, and the nodes that make of them the array that the graph reads."""
 
 
 class _Pose(nn.Module):
@@ -35,10 +41,11 @@ class _Pose(nn.Module):
         self.register_buffer("slope", slope)
         self.register_buffer("offset", offset)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         out = self.network(image)
         scores = torch.sigmoid(out["score_logits"] * self.slope + self.offset)
-        return out["joints_px"], out["joints_m"], scores, torch.sigmoid(out["presence_logits"])
+        presence = torch.sigmoid(out["presence_logits"])
+        return out["joints_px"], out["joints_m"], scores, presence, out["reach_px"]
 
 
 class _Detector(nn.Module):
@@ -51,12 +58,22 @@ class _Detector(nn.Module):
         return out["boxes_px"], torch.sigmoid(out["score_logits"])
 
 
+class _Locator(nn.Module):
+    def __init__(self, network: LocatorNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.network(image)
+        return out["points_px"], torch.sigmoid(out["score_logits"])
+
+
 def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], path: Path) -> None:
     """Write the pose network, batch size free; `calibration`: a `slope` and `offset` per joint."""
     wrapped = _Pose(
         network, torch.tensor(calibration["slope"]), torch.tensor(calibration["offset"])
     )
-    names = ["joints_px", "joints_m", "scores", "presence"]
+    names = ["joints_px", "joints_m", "scores", "presence", "reach_px"]
     _export(wrapped, INPUT_SIZE_PX, names, path, batch=None)
 
 
@@ -65,8 +82,20 @@ def export_detector(network: DetectorNet, path: Path) -> None:
     _export(_Detector(network), INPUT_PX, ["boxes_px", "scores"], path, batch=1)
 
 
+def export_locator(network: LocatorNet, path: Path) -> None:
+    """Write the locator for one box at a time."""
+    # It only says where to look first: a byte a weight moves its points by a fraction of a pixel.
+    _export(_Locator(network), LOCATOR_PX, ["points_px", "scores"], path, batch=1, store=_as_bytes)
+
+
 def _export(
-    module: nn.Module, size_px: int, outputs: list[str], path: Path, *, batch: int | None
+    module: nn.Module,
+    size_px: int,
+    outputs: list[str],
+    path: Path,
+    *,
+    batch: int | None,
+    store: Callable[[np.ndarray, str], _Stored] | None = None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     example = (torch.rand(batch or 2, 3, size_px, size_px),)
@@ -82,22 +111,41 @@ def _export(
     )
     assert program is not None
     model = onnxslim.slim(program.model_proto)
-    _halve_weights(model)
+    _shrink(model, store or _as_halves)
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Store large float arrays as half precision, with a cast behind each."""
+def _shrink(model: onnx.ModelProto, store: Callable[[np.ndarray, str], _Stored]) -> None:
+    """Store large float arrays small, with the way back to them as nodes."""
     graph = model.graph
-    casts = []
-    for index, array in enumerate(graph.initializer):
+    nodes: list[onnx.NodeProto] = []
+    for array in list(graph.initializer):
         values = numpy_helper.to_array(array)
-        if array.data_type != TensorProto.FLOAT or values.size < _SMALLEST_HALVED:
+        if array.data_type != TensorProto.FLOAT or values.size < _SMALLEST_SHRUNK:
             continue
-        name = array.name
-        half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
-        graph.initializer[index].CopyFrom(half)
-        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
+        arrays, way_back = store(values, array.name)
+        graph.initializer.remove(array)
+        graph.initializer.extend(arrays)
+        nodes += way_back
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+
+
+def _as_halves(values: np.ndarray, name: str) -> _Stored:
+    half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+    return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
+
+
+def _as_bytes(values: np.ndarray, name: str) -> _Stored:
+    """Round to 255 steps between minus and plus the largest weight of each output channel."""
+    if values.ndim < _FILTER_AXES:
+        return _as_halves(values, name)
+    largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+    scale = np.maximum(largest, np.float32(1e-12)) / np.float32(127)
+    steps = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.steps")
+    step = numpy_helper.from_array(scale.astype(np.float32), f"{name}.step")
+    return [steps, step], [
+        helper.make_node("Cast", [steps.name], [f"{name}.whole"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.whole", step.name], [name]),
+    ]

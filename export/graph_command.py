@@ -2,7 +2,7 @@
 
 In: run folders of `train student` and `train detector` (published weights where none is given), a
 calibration from `train evaluate --fit-scores`, and a rendered folder for the golden pictures.  Out:
-`pose.onnx`, `detector.onnx`, `golden.npz` in one folder.
+`detector.onnx`, `locator.onnx`, `pose.onnx` and `golden.npz` in one folder.
 """
 
 import argparse
@@ -13,12 +13,16 @@ from typing import Final
 import numpy as np
 
 from edge_pose import skeleton
-from edge_pose.crop import letterbox
-from export.graph import export_detector, export_pose
+from edge_pose.crop import letterbox, take_crop
+from edge_pose.decode import LOCATOR_MARGIN
+from edge_pose.region import region_of_body, region_of_box
+from export.graph import export_detector, export_locator, export_pose
 from train.calibrate import identity
 from train.detector import DetectorNet
 from train.detector_command import load_detector
-from train.pose_augment import EVALUATION, make_crop
+from train.locator import INPUT_PX as LOCATOR_PX
+from train.locator import LocatorNet
+from train.pose_augment import cut_crop
 from train.pose_data import RenderedPeople
 from train.student_command import load_student
 from train.synth.dataset import read_chunk
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Write the three files."""
+    """Write the networks and the golden pictures."""
     calibration = identity(skeleton.NUM_JOINTS).table()
     if arguments.calibration is not None:
         calibration = json.loads(arguments.calibration.read_text())
@@ -48,18 +52,22 @@ def main(arguments: argparse.Namespace) -> None:
     run = arguments.detector
     detector = DetectorNet() if run is None else load_detector(run)
     export_detector(detector, arguments.out / "detector.onnx")
-    crops, frames = golden_pictures(arguments.rendered)
-    np.savez_compressed(arguments.out / "golden.npz", pose=crops, detector=frames)
+    export_locator(LocatorNet(), arguments.out / "locator.onnx")
+    pictures = golden_pictures(arguments.rendered)
+    np.savez_compressed(arguments.out / "golden.npz", allow_pickle=False, **pictures)
 
 
-def golden_pictures(rendered: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Choose crops and frames of rendered people, which nobody has rights in but us, BGR."""
+def golden_pictures(rendered: Path) -> dict[str, np.ndarray]:
+    """Choose crops and frames of rendered people, which nobody has rights in but us, BGR.
+
+    By the network that is to see them.
+    """
     people = RenderedPeople(rendered)
-    rng = np.random.default_rng(0)
     step = max(len(people) // _GOLDEN_CROPS, 1)
+    chosen = [people.person(number * step) for number in range(_GOLDEN_CROPS)]
     crops = [
-        make_crop(people.person(number * step), EVALUATION, rng).image[::-1].transpose(1, 2, 0)
-        for number in range(_GOLDEN_CROPS)
+        cut_crop(person, region_of_body(person.reach_px)).image[::-1].transpose(1, 2, 0)
+        for person in chosen
     ]
     chunk = read_chunk(min(rendered.glob("chunk-*.npz")))
     crowds = np.argsort(-np.bincount(chunk.frame, minlength=len(chunk)), kind="stable")
@@ -72,4 +80,17 @@ def golden_pictures(rendered: Path) -> tuple[np.ndarray, np.ndarray]:
         ).image
         for frame in crowds[:_GOLDEN_FRAMES]
     ]
-    return np.ascontiguousarray(np.stack(crops)), np.stack(frames)
+    squares = [
+        take_crop(
+            person.image,
+            region_of_box(person.box_px, LOCATOR_MARGIN),
+            side_px=LOCATOR_PX,
+            black_outside=True,
+        ).image
+        for person in chosen[:_GOLDEN_FRAMES]
+    ]
+    return {
+        "pose": np.ascontiguousarray(np.stack(crops)),
+        "locator": np.stack(squares),
+        "detector": np.stack(frames),
+    }

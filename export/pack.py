@@ -31,6 +31,7 @@ from edge_pose.manifest import (
     SkeletonSpec,
     read_manifest,
 )
+from edge_pose.region import PADDING, REACH
 
 _MEANINGS: Final = {
     "pose": {
@@ -38,6 +39,11 @@ _MEANINGS: Final = {
         "joints_m": ("m", "joints relative to the pelvis in the axes of the crop's own ray"),
         "scores": ("probability", "joint lies within 5 % of the crop's side of joints_px"),
         "presence": ("probability", "the crop shows a person"),
+        "reach_px": ("px", "middle of the hips, and above it how far the body reaches"),
+    },
+    "locator": {
+        "points_px": ("px", "middle of hips, reach of body, middle of shoulders; input pixels"),
+        "scores": ("probability", "there is a body at the points"),
     },
     "detector": {
         "boxes_px": ("px", "x0 y0 x1 y1 in network-input pixels"),
@@ -63,28 +69,27 @@ class PackOrder:
     name: str
     version: str
     created: str
-    pose: NetworkSource
-    detector: NetworkSource
-    padding: float
+    networks: Mapping[str, NetworkSource]
+    """`detector`, `locator` and `pose`."""
     tolerance_px: Mapping[str, float]
     tolerance_mm: Mapping[str, float]
     card: str
     metrics: Mapping[str, object]
     provenance: Mapping[str, object]
-    golden_pose: UInt8[np.ndarray, "crops side side 3"]
-    """BGR crops."""
-    golden_detector: UInt8[np.ndarray, "frames height width 3"]
-    """BGR frames, letterboxed already."""
+    golden: Mapping[str, UInt8[np.ndarray, "pictures height width 3"]]
+    """BGR pictures of each network's own size."""
 
 
 def pack(order: PackOrder, folder: Path) -> Bundle:
     """Write the bundle and open it again as the appliance will."""
     folder.mkdir(parents=True, exist_ok=True)
-    pose, pose_golden = _examine("pose", order.pose, order.golden_pose)
-    detector, detector_golden = _examine("detector", order.detector, order.golden_detector)
-    for source, network in ((order.pose, pose), (order.detector, detector)):
-        shutil.copyfile(source.path, folder / network.file)
-    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **pose_golden, **detector_golden)
+    networks: dict[str, NetworkSpec] = {}
+    golden: dict[str, np.ndarray] = {}
+    for label, source in order.networks.items():
+        networks[label], arrays = _examine(label, source, order.golden[label])
+        golden |= arrays
+        shutil.copyfile(source.path, folder / networks[label].file)
+    np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
     (folder / CARD).write_text(order.card, encoding="utf-8")
     table = {
         "schema": SCHEMA,
@@ -99,14 +104,15 @@ def pack(order: PackOrder, folder: Path) -> Bundle:
                 mirror=skeleton.MIRROR,
             )
         ),
-        "networks": _without_nothing(asdict(NetworkSpecs(pose=pose, detector=detector))),
-        "crop": asdict(CropSpec(kind="square", padding=order.padding)),
+        "networks": _without_nothing(asdict(NetworkSpecs(**networks))),
+        "crop": asdict(CropSpec(kind="body", padding=PADDING, reach=REACH)),
         "tolerance_px": dict(order.tolerance_px),
         "tolerance_mm": dict(order.tolerance_mm),
         "metrics": dict(order.metrics),
         "provenance": dict(order.provenance),
         "sha256": {
-            name: sha256_of(folder / name) for name in (pose.file, detector.file, GOLDEN, CARD)
+            name: sha256_of(folder / name)
+            for name in (*(spec.file for spec in networks.values()), GOLDEN, CARD)
         },
     }
     text = json.dumps(table, indent=2) + "\n"

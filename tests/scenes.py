@@ -15,11 +15,14 @@ from jaxtyping import Float32, Float64, UInt8
 
 from bundles import BODY_M, MEAN, STD
 from edge_pose import skeleton
+from edge_pose.engines import Engines
 from edge_pose.types import Frame, Intrinsics
 
+REACH_M = 0.87
 _FIRST_CODE = 60
 _CODE_STEP = 30
 _BACKGROUND_CODE = 20
+_RIM = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,14 @@ class World:
     people: Sequence[Person] = ()
     noise_px: float = 0.0
     noise_m: float = 0.0
+    table_px: int | None = None
+    """Row of the picture below which a table hides everybody."""
+    reach_px: float = field(default=0.0, init=False)
+    """Side of the last crop that the pose network was asked about, in frame pixels."""
+    is_located: bool = True
+    """Whether the locator sees bodies."""
+    locations: int = field(default=0, init=False)
+    """Squares that the locator was asked about."""
     looks: int = field(default=0, init=False)
     """Crops that the pose network was asked about."""
     searches: int = field(default=0, init=False)
@@ -102,6 +113,8 @@ class World:
             for parent, child in skeleton.EDGES:
                 thickness = max(int(0.12 * per_metre), 1)
                 cv2.line(who, pixels[parent].tolist(), pixels[child].tolist(), code, thickness)
+        if self.table_px is not None:
+            who[self.table_px :] = _BACKGROUND_CODE
         image[..., 0] = who
         return image
 
@@ -133,53 +146,14 @@ class SeeingDetector:
 
 
 @dataclass(slots=True)
-class KnowingPose:
-    """Knows the pose of whoever is in the middle of the crop."""
+class _Reader:
+    """Finds out from the pixels of a crop who is in its middle and where it was cut."""
 
     world: World
-    description: str = "fake pose network"
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Read each crop."""
-        answers = [self._answer(crop) for crop in _pixels(inputs["image"])]
-        return {
-            name: np.stack([answer[name] for answer in answers]).astype(np.float32)
-            for name in answers[0]
-        }
+    description: str = "fake network"
 
     def close(self) -> None:
         """Nothing to give back."""
-
-    def _answer(self, crop: Float32[np.ndarray, "3 side side"]) -> dict[str, np.ndarray]:
-        self.world.looks += 1
-        person = self._in_the_middle(crop[2])
-        joints = skeleton.NUM_JOINTS
-        if person is None:
-            return {
-                "joints_px": np.zeros((joints, 2)),
-                "joints_m": np.zeros((joints, 3)),
-                "scores": np.full(joints, 0.05),
-                "presence": np.array(0.02),
-            }
-        scale_x, left = self._line(crop[0], crop[2], axis=1)
-        scale_y, top = self._line(crop[1], crop[2], axis=0)
-        random = self.world.random
-        pixels = self.world.joints_px(person)
-        pixels = (pixels - (left, top)) / (scale_x, scale_y)
-        middle = (crop.shape[1] - 1) / 2.0
-        ray = np.linalg.inv(self.world.intrinsics.matrix) @ (
-            left + scale_x * middle,
-            top + scale_y * middle,
-            1.0,
-        )
-        relative = person.joints_m - np.array(person.root_m)
-        return {
-            "joints_px": pixels + random.normal(0, 1, pixels.shape) * self.world.noise_px,
-            "joints_m": relative @ _smallest_rotation(ray)
-            + random.normal(0, 1, relative.shape) * self.world.noise_m,
-            "scores": np.array([0.1 if name in person.unsure else 0.9 for name in skeleton.JOINTS]),
-            "presence": np.array(0.95),
-        }
 
     def _in_the_middle(self, who: Float32[np.ndarray, "side side"]) -> Person | None:
         side = who.shape[0]
@@ -194,21 +168,98 @@ class KnowingPose:
             return None
         return self.world.people[int(np.argmax(seen))]
 
-    def _line(
-        self,
-        values: Float32[np.ndarray, "side side"],
-        who: Float32[np.ndarray, "side side"],
-        *,
-        axis: int,
-    ) -> tuple[float, float]:
-        """Fit frame place = scale * crop place + offset to the pixels inside the frame."""
-        size = self.world.intrinsics.width_px if axis else self.world.intrinsics.height_px
-        some = (slice(None, None, 5), slice(None, None, 5))
-        frame = who[some] > _BACKGROUND_CODE - 1
-        places = np.indices(values.shape)[axis][some][frame]
-        inside = values[some][frame]
-        scale, offset = np.polyfit(places, inside / 255.0 * (size - 1), 1)
-        return float(scale), float(offset)
+    def _reach(self, person: Person) -> Float64[np.ndarray, "3 2"]:
+        """Middle of the hips, how far the body reaches above them, and the neck; frame pixels."""
+        joints_px = self.world.joints_px(person)
+        hips, neck = (joints_px[skeleton.INDEX[name]] for name in ("pelvis", "neck"))
+        reach_px = REACH_M * self.world.intrinsics.matrix[0, 0] / person.root_m[2]
+        top = hips + reach_px * (neck - hips) / np.linalg.norm(neck - hips)
+        return np.stack([hips, top, neck])
+
+    def _affine(self, crop: Float32[np.ndarray, "3 side side"]) -> Float64[np.ndarray, "2 3"]:
+        """Fit frame place = affine * crop place to the pixels inside the frame."""
+        size = np.array([self.world.intrinsics.width_px, self.world.intrinsics.height_px])
+        some = crop[:, ::5, ::5]
+        # Beyond the rim of the frame its outermost pixels go on.
+        frame = ((some[:2] > _RIM) & (some[:2] < 255 - _RIM)).all(axis=0)
+        places = np.indices(some.shape[1:]).astype(np.float64)
+        rows, columns = places[0][frame] * 5.0, places[1][frame] * 5.0
+        known = np.stack([columns, rows, np.ones_like(rows)], axis=1)
+        seen = some[:2][:, frame].T / 255.0 * (size - 1)
+        return np.asarray(np.linalg.lstsq(known, seen, rcond=None)[0].T, np.float64)
+
+
+@dataclass(slots=True)
+class KnowingPose(_Reader):
+    """Knows the pose of whoever is in the middle of the crop."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Read each crop."""
+        answers = [self._answer(crop) for crop in _pixels(inputs["image"])]
+        return {
+            name: np.stack([answer[name] for answer in answers]).astype(np.float32)
+            for name in answers[0]
+        }
+
+    def _answer(self, crop: Float32[np.ndarray, "3 side side"]) -> dict[str, np.ndarray]:
+        self.world.looks += 1
+        person = self._in_the_middle(crop[2])
+        joints = skeleton.NUM_JOINTS
+        if person is None:
+            return {
+                "joints_px": np.zeros((joints, 2)),
+                "reach_px": np.array([[128.0, 128.0], [128.0, 26.0]]),
+                "joints_m": np.zeros((joints, 3)),
+                "scores": np.full(joints, 0.05),
+                "presence": np.array(0.02),
+            }
+        frame_from_crop = self._affine(crop)
+        crop_from_frame = np.linalg.inv(frame_from_crop[:, :2])
+        self.world.reach_px = float(np.linalg.norm(frame_from_crop[:, 0])) * crop.shape[1]
+        random = self.world.random
+        pixels = (self.world.joints_px(person) - frame_from_crop[:, 2]) @ crop_from_frame.T
+        middle = (crop.shape[1] - 1) / 2.0
+        ray = np.linalg.inv(self.world.intrinsics.matrix) @ (
+            *(frame_from_crop @ (middle, middle, 1.0)),
+            1.0,
+        )
+        turn = np.eye(3)
+        turn[:2, :2] = frame_from_crop[:, :2] * np.sqrt(np.linalg.det(crop_from_frame))
+        relative = person.joints_m - np.array(person.root_m)
+        reach_px = self._reach(person) - frame_from_crop[:, 2]
+        return {
+            "reach_px": reach_px[:2] @ crop_from_frame.T,
+            "joints_px": pixels + random.normal(0, 1, pixels.shape) * self.world.noise_px,
+            "joints_m": relative @ _smallest_rotation(ray) @ turn
+            + random.normal(0, 1, relative.shape) * self.world.noise_m,
+            "scores": np.array([0.1 if name in person.unsure else 0.9 for name in skeleton.JOINTS]),
+            "presence": np.array(0.95),
+        }
+
+
+@dataclass(slots=True)
+class KnowingLocator(_Reader):
+    """Knows how far the body reaches of whoever is in the middle of the crop."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Give two candidates: nobody, and the one in the middle."""
+        self.world.locations += 1
+        (crop,) = _pixels(inputs["image"])
+        person = self._in_the_middle(crop[2])
+        points, scores = np.zeros((1, 2, 3, 2), np.float32), np.zeros((1, 2), np.float32)
+        if person is not None and self.world.is_located:
+            frame_from_crop = self._affine(crop)
+            places = self._reach(person) - frame_from_crop[:, 2]
+            points[0, 1] = places @ np.linalg.inv(frame_from_crop[:, :2]).T
+            scores[0, 1] = 0.9
+        return {"points_px": points, "scores": scores}
+
+
+def engines_of(world: World) -> Engines:
+    """Return fake networks that all look at one world."""
+    return Engines(
+        detector=SeeingDetector(world), locator=KnowingLocator(world), pose=KnowingPose(world)
+    )
 
 
 def _pixels(batch: np.ndarray) -> Float32[np.ndarray, "batch 3 height width"]:

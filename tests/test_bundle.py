@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ import pytest
 
 from bundles import make_bundle
 from edge_pose.bundle import MANIFEST, Bundle, default_folder, open_bundle, sha256_of
-from edge_pose.engines import Engine
+from edge_pose.engines import Engine, Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import EXIT_OPERATOR, BundleError
 from edge_pose.golden import check_golden
-from edge_pose.manifest import read_manifest
+from edge_pose.manifest import OUTPUTS, read_manifest
 from edge_pose.skeleton import JOINTS
 
 
@@ -31,12 +31,14 @@ def folder(packed: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engines(packed: Path) -> Iterator[tuple[Engine, Engine]]:
+def engines(packed: Path) -> Iterator[Engines]:
     bundle = open_bundle(packed)
     with ExitStack() as stack:
-        yield (
-            stack.enter_context(closing(OnnxEngine(bundle.pose_path, threads=1))),
-            stack.enter_context(closing(OnnxEngine(bundle.detector_path, threads=1))),
+        yield Engines(
+            **{
+                label: stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
+                for label in bundle.manifest.networks.by_label()
+            }
         )
 
 
@@ -53,14 +55,17 @@ def test_a_packed_bundle_opens(folder: Path) -> None:
     assert bundle.manifest.networks.pose.batch is None
     assert bundle.manifest.networks.detector.batch == 1
     assert bundle.manifest.networks.detector.pad_value == 0.0
-    assert (bundle.manifest.networks.pose.width_px, bundle.pose_path.name) == (256, "pose.onnx")
+    assert bundle.manifest.networks.pose.width_px == 256
+    assert bundle.path_of("pose").name == "pose.onnx"
 
 
 def test_without_a_path_the_bundle_inside_the_package_is_meant() -> None:
     assert default_folder().parts[-3:] == ("edge_pose", "models", "default")
 
 
-@pytest.mark.parametrize("name", ["pose.onnx", "detector.onnx", "golden.npz", "card.md"])
+@pytest.mark.parametrize(
+    "name", ["pose.onnx", "locator.onnx", "detector.onnx", "golden.npz", "card.md"]
+)
 def test_one_changed_byte_is_noticed(folder: Path, name: str) -> None:
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -84,11 +89,11 @@ def test_a_missing_file_and_a_missing_folder_are_named(folder: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda table: table.update(schema=2), "has schema 2, this appliance reads 1"),
+        (lambda table: table.update(schema=1), "has schema 1, this appliance reads 2"),
         (lambda table: table.update(verson="1"), "unknown key 'verson'; did you mean 'version'"),
         (lambda table: table.pop("version"), "lacks version"),
         (lambda table: table.update(version=3), "version is 3, wanted str"),
-        (lambda table: table["crop"].update(kind="tall"), "wanted kind 'square'"),
+        (lambda table: table["crop"].update(kind="tall"), "wanted kind 'body'"),
         (lambda table: table["crop"].update(padding=True), "padding is True, wanted float"),
         (lambda table: table["crop"].pop("padding"), "crop lacks padding"),
         (lambda table: table["skeleton"]["joints"].reverse(), "this appliance 'edge-body-25'"),
@@ -115,8 +120,8 @@ def test_a_manifest_that_is_no_object_is_refused() -> None:
         read_manifest([], where="manifest.json")
 
 
-def test_the_golden_pictures_come_out(packed: Path, engines: tuple[Engine, Engine]) -> None:
-    found = check_golden(open_bundle(packed), pose_engine=engines[0], detector_engine=engines[1])
+def test_the_golden_pictures_come_out(packed: Path, engines: Engines) -> None:
+    found = check_golden(open_bundle(packed), engines)
     assert found.px < 1e-3
     assert found.mm < 1e-3
 
@@ -151,39 +156,38 @@ class Crooked:
     ],
 )
 def test_a_runtime_that_deviates_is_refused_in_pixels_and_millimetres(
-    packed: Path, engines: tuple[Engine, Engine], output: str, shift: float, *, refused: bool
+    packed: Path, engines: Engines, output: str, shift: float, *, refused: bool
 ) -> None:
-    pose, detector = Crooked(engines[0], output, shift), engines[1]
+    crooked = replace(engines, pose=Crooked(engines.pose, output, shift))
     bundle = open_bundle(packed)
     if refused:
         with pytest.raises(BundleError, match=r"golden pictures .* crooked runtime, allowed are"):
-            check_golden(bundle, pose_engine=pose, detector_engine=detector)
+            check_golden(bundle, crooked)
     else:
-        check_golden(bundle, pose_engine=pose, detector_engine=detector)
+        check_golden(bundle, crooked)
 
 
 def test_boxes_that_nobody_believes_may_differ_and_others_may_not(
-    packed: Path, engines: tuple[Engine, Engine]
+    packed: Path, engines: Engines
 ) -> None:
     bundle = open_bundle(packed)
-    crooked = Crooked(engines[1], "boxes_px", 5.0)
+    crooked = replace(engines, detector=Crooked(engines.detector, "boxes_px", 5.0))
     with pytest.raises(BundleError, match=r"come out 5\.00 px"):
-        check_golden(bundle, pose_engine=engines[0], detector_engine=crooked)
+        check_golden(bundle, crooked)
 
 
-def test_a_precision_without_a_tolerance_is_refused(
-    packed: Path, engines: tuple[Engine, Engine]
-) -> None:
+def test_a_locator_that_points_elsewhere_is_refused(packed: Path, engines: Engines) -> None:
+    crooked = replace(engines, locator=Crooked(engines.locator, "points_px", 3.0))
+    with pytest.raises(BundleError, match=r"come out 3\.00 px"):
+        check_golden(open_bundle(packed), crooked)
+
+
+def test_a_precision_without_a_tolerance_is_refused(packed: Path, engines: Engines) -> None:
     with pytest.raises(BundleError, match="no tolerance for int8, only for fp32"):
-        check_golden(
-            open_bundle(packed),
-            pose_engine=engines[0],
-            detector_engine=engines[1],
-            precision="int8",
-        )
+        check_golden(open_bundle(packed), engines, precision="int8")
 
 
-def test_golden_arrays_must_all_be_there(folder: Path, engines: tuple[Engine, Engine]) -> None:
+def test_golden_arrays_must_all_be_there(folder: Path, engines: Engines) -> None:
     bundle = open_bundle(folder)
     with np.load(folder / "golden.npz") as stored:
         fewer = {name: array for name, array in stored.items() if name != "pose.scores"}
@@ -194,10 +198,10 @@ def test_golden_arrays_must_all_be_there(folder: Path, engines: tuple[Engine, En
         lambda table: table.update(sha256=hashes),
     )
     with pytest.raises(BundleError, match=r"lacks pose\.scores"):
-        check_golden(bundle, pose_engine=engines[0], detector_engine=engines[1])
+        check_golden(bundle, engines)
 
 
 def test_an_open_bundle_knows_its_files(folder: Path) -> None:
     bundle: Bundle = open_bundle(folder)
     assert bundle.golden_path.is_file()
-    assert bundle.detector_path.is_file()
+    assert all(bundle.path_of(label).is_file() for label in OUTPUTS)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edge_pose.crop import apply_affine, letterbox, take_crop
+from edge_pose.region import Region, region_of_box
 
 
 def ramps(width: int, height: int) -> np.ndarray:
@@ -19,7 +20,7 @@ def box(*corners: float) -> np.ndarray:
 
 
 def test_the_side_is_the_longer_side_of_the_box_and_a_quarter() -> None:
-    crop = take_crop(ramps(640, 480), box(100, 100, 150, 300))
+    crop = take_crop(ramps(640, 480), region_of_box(box(100, 100, 150, 300)))
     assert crop.image_from_crop[0, 0] * 256 == pytest.approx(1.25 * 200)
     middle = apply_affine(crop.image_from_crop, np.array([[127.5, 127.5]], np.float32))
     np.testing.assert_allclose(middle, [[125.0, 200.0]], atol=1e-4)
@@ -27,11 +28,7 @@ def test_the_side_is_the_longer_side_of_the_box_and_a_quarter() -> None:
 
 def test_a_crop_of_its_own_size_is_the_frame_itself() -> None:
     image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
-    side = 256 / 1.25
-    centre = 20 + 127.5
-    crop = take_crop(
-        image, box(centre - side / 2, centre - side / 2, centre + side / 2, centre + side / 2)
-    )
+    crop = take_crop(image, Region(centre_px=(20 + 127.5, 20 + 127.5), side_px=256.0))
     np.testing.assert_array_equal(crop.image, image[20:276, 20:276])
 
 
@@ -40,7 +37,7 @@ def test_crop_pixels_come_from_where_the_affine_says(length: float) -> None:
     image = np.zeros((2160, 3840, 3), np.uint8)
     image[..., 0] = np.linspace(0, 255, 3840)
     image[..., 1] = np.linspace(0, 255, 2160)[:, None]
-    crop = take_crop(image, box(1500, 1000 - length / 2, 1550, 1000 + length / 2))
+    crop = take_crop(image, region_of_box(box(1500, 1000 - length / 2, 1550, 1000 + length / 2)))
     grid = np.stack(np.meshgrid(np.arange(20, 236, 24), np.arange(20, 236, 24)), -1)
     places = apply_affine(crop.image_from_crop, grid.astype(np.float32))
     inside = ((places >= 4) & (places <= (3835, 2155))).all(axis=-1)
@@ -48,17 +45,41 @@ def test_crop_pixels_come_from_where_the_affine_says(length: float) -> None:
     np.testing.assert_allclose(found, places[inside] / (3839, 2159) * 255, atol=1.1)
 
 
-def test_outside_the_frame_is_black() -> None:
+@pytest.mark.parametrize("side_px", [200.0, 900.0])
+def test_a_turned_crop_comes_from_where_the_affine_says_and_has_its_region_s_top_above(
+    side_px: float,
+) -> None:
+    image = np.zeros((2160, 3840, 3), np.uint8)
+    image[..., 0] = np.linspace(0, 255, 3840)
+    image[..., 1] = np.linspace(0, 255, 2160)[:, None]
+    crop = take_crop(
+        image, Region(centre_px=(1900.0, 1000.0), side_px=side_px, turn_rad=np.radians(60.0))
+    )
+    grid = np.stack(np.meshgrid(np.arange(20, 236, 24), np.arange(20, 236, 24)), -1)
+    places = apply_affine(crop.image_from_crop, grid.astype(np.float32))
+    found = crop.image[grid[..., 1], grid[..., 0], :2].astype(float)
+    np.testing.assert_allclose(found, places / (3839, 2159) * 255, atol=1.1)
+    top = apply_affine(crop.image_from_crop, np.array([[127.5, -0.5]], np.float32))[0]
+    # Sixty degrees clockwise from up is to the right and a little up.
+    away = np.array([np.sin(np.radians(60.0)), -np.cos(np.radians(60.0))]) * side_px / 2
+    np.testing.assert_allclose(top, np.array([1900.0, 1000.0]) + away, atol=0.01)
+
+
+def test_beyond_the_frame_its_rim_goes_on_or_all_is_black() -> None:
     image = np.full((480, 640, 3), 200, np.uint8)
-    crop = take_crop(image, box(-100, 100, 100, 300))
-    assert (crop.image[:, :100] == 0).all()
-    assert (crop.image[:, 160:] == 200).all()
+    image[:, 0] = 90
+    region = region_of_box(box(-100, 100, 100, 300))
+    going_on, black = take_crop(image, region), take_crop(image, region, black_outside=True)
+    assert (going_on.image[:, :100] == 90).all()
+    assert (black.image[:, :100] == 0).all()
+    for crop in (going_on, black):
+        assert (crop.image[:, 160:] == 200).all()
 
 
 @pytest.mark.parametrize("corners", [(3700, 2000, 3900, 2300), (-300, -900, 400, 900)])
 def test_the_rim_of_a_large_frame_is_not_lost(corners: tuple[float, ...]) -> None:
     image = np.full((2160, 3840, 3), 200, np.uint8)
-    crop = take_crop(image, box(*corners))
+    crop = take_crop(image, region_of_box(box(*corners)), black_outside=True)
     places = apply_affine(
         crop.image_from_crop, np.stack(np.meshgrid(*[np.arange(256.0)] * 2), -1).astype(np.float32)
     )
@@ -74,7 +95,7 @@ def test_a_fine_pattern_in_a_4k_frame_becomes_grey_and_not_moire() -> None:
     image = np.zeros((2160, 3840, 3), np.uint8)
     image[::2, ::2] = 255
     image[1::2, 1::2] = 255
-    crop = take_crop(image, box(1000, 200, 1900, 1900))
+    crop = take_crop(image, region_of_box(box(1000, 200, 1900, 1900)))
     inner = crop.image[40:-40, 40:-40].astype(float)
     np.testing.assert_allclose(inner, 127.5, atol=3.0)
 
@@ -114,7 +135,7 @@ def test_a_letterboxed_bar_is_found_where_it_was() -> None:
 def test_a_square_in_a_4k_frame_has_its_middle_where_the_affine_says(length: float) -> None:
     image = np.zeros((2160, 3840, 3), np.uint8)
     image[981:1022, 1491:1532] = 255
-    crop = take_crop(image, box(1480, 1000 - length / 2, 1560, 1000 + length / 2))
+    crop = take_crop(image, region_of_box(box(1480, 1000 - length / 2, 1560, 1000 + length / 2)))
     weights = crop.image[..., 0].astype(np.float64)
     rows, columns = np.indices(weights.shape)
     middle = np.array([[(columns * weights).sum(), (rows * weights).sum()]]) / weights.sum()

@@ -6,9 +6,11 @@ import pytest
 from edge_pose import camera
 from edge_pose.boxes import overlaps, suppress
 from edge_pose.crop import letterbox, take_crop
-from edge_pose.decode import decode_detections, decode_poses
+from edge_pose.decode import decode_detections, decode_poses, decode_region
+from edge_pose.region import Region, region_of_box
 from edge_pose.types import Detection
 
+REACH_PX = np.array([[127.5, 127.5], [127.5, 27.5]], np.float32)
 FRAME = np.zeros((480, 640, 3), np.uint8)
 
 
@@ -56,14 +58,15 @@ def test_nothing_likely_is_nobody() -> None:
 def test_a_crop_off_the_axis_turns_its_joints_towards_the_camera() -> None:
     intrinsics = camera.from_angle(hfov_deg=90.0, width_px=641, height_px=481)
     # The crop's centre is on the right rim, 45 degrees off.
-    crop = take_crop(FRAME, np.array([600, 200, 681, 280], np.float32))
+    crop = take_crop(FRAME, region_of_box(np.array([600, 200, 681, 280], np.float32)))
     outputs = {
         "joints_px": np.tile(np.array([127.5, 127.5], np.float32), (1, 25, 1)),
         "joints_m": np.tile(np.array([0.0, 0.0, 1.0], np.float32), (1, 25, 1)),
         "scores": np.full((1, 25), 0.5, np.float32),
         "presence": np.array([0.75], np.float32),
+        "reach_px": REACH_PX[None],
     }
-    (pose,) = decode_poses(outputs, [crop], intrinsics)
+    (pose,) = decode_poses(outputs, [crop], intrinsics, reach=2.5)
     half = np.sqrt(0.5)
     np.testing.assert_allclose(pose.joints_m, np.tile([half, 0.0, half], (25, 1)), atol=1e-6)
     np.testing.assert_allclose(pose.joints_px, np.tile([640.5, 240.0], (25, 1)), atol=1e-3)
@@ -72,12 +75,60 @@ def test_a_crop_off_the_axis_turns_its_joints_towards_the_camera() -> None:
 
 def test_each_pose_uses_its_own_crop() -> None:
     intrinsics = camera.assume(640, 480)
-    crops = [take_crop(FRAME, np.array([x, 100, x + 50, 300], np.float32)) for x in (50.0, 400.0)]
+    boxes = [np.array([x, 100, x + 50, 300], np.float32) for x in (50.0, 400.0)]
+    crops = [take_crop(FRAME, region_of_box(box)) for box in boxes]
     outputs = {
         "joints_px": np.full((2, 25, 2), 127.5, np.float32),
         "joints_m": np.zeros((2, 25, 3), np.float32),
         "scores": np.ones((2, 25), np.float32),
         "presence": np.ones(2, np.float32),
+        "reach_px": np.stack([REACH_PX, REACH_PX]),
     }
-    poses = decode_poses(outputs, crops, intrinsics)
+    poses = decode_poses(outputs, crops, intrinsics, reach=2.5)
     np.testing.assert_allclose([pose.joints_px[0] for pose in poses], [[75, 200], [425, 200]])
+
+
+def test_a_turned_crop_turns_its_joints_back() -> None:
+    intrinsics = camera.assume(640, 480)
+    region = Region(centre_px=(319.5, 239.5), side_px=256.0, turn_rad=np.pi / 2)
+    up_px = np.tile(np.array([127.5, 27.5], np.float32), (1, 25, 1))
+    outputs = {
+        "joints_px": up_px,
+        "joints_m": np.tile(np.array([0.0, -1.0, 0.0], np.float32), (1, 25, 1)),
+        "scores": np.ones((1, 25), np.float32),
+        "presence": np.ones(1, np.float32),
+        "reach_px": REACH_PX[None],
+    }
+    (pose,) = decode_poses(outputs, [take_crop(FRAME, region)], intrinsics, reach=2.5)
+    # What is up in a square turned clockwise by a quarter is to the right in the picture.
+    np.testing.assert_allclose(pose.joints_px, np.tile([419.5, 239.5], (25, 1)), atol=1e-3)
+    np.testing.assert_allclose(pose.joints_m, np.tile([1.0, 0.0, 0.0], (25, 1)), atol=1e-6)
+    # The body's own up is the crop's, so the next look is turned as this one.
+    assert pose.region.turn_rad == pytest.approx(np.pi / 2, abs=1e-5)
+    assert pose.region.side_px == pytest.approx(250.0, rel=1e-5)
+
+
+def located(scores: list[float], points_px: list[list[tuple[float, float]]]) -> Region | None:
+    crop = take_crop(FRAME, Region(centre_px=(319.5, 239.5), side_px=448.0), side_px=224)
+    outputs = {
+        "scores": np.array([scores], np.float32),
+        "points_px": np.array([points_px], np.float32),
+    }
+    box = np.array([240, 80, 400, 400], np.float32)
+    return decode_region(outputs, crop, box, reach=2.5)
+
+
+def test_the_body_whose_shoulders_fit_the_box_is_located_and_not_a_surer_neighbour() -> None:
+    mine = [(111.5, 120.0), (111.5, 60.0), (111.5, 64.0)]
+    neighbour = [(200.0, 120.0), (200.0, 60.0), (206.0, 64.0)]
+    region = located([0.9, 0.7], [neighbour, mine])
+    assert region is not None
+    # 112 pixels of the crop are 224 of the frame: twice.
+    np.testing.assert_allclose(region.centre_px, [319.5, 256.5], atol=1.0)
+    assert region.side_px == pytest.approx(2.5 * 120.0, rel=1e-4)
+
+
+def test_nobody_in_the_box_is_no_region() -> None:
+    mine = [(111.5, 120.0), (111.5, 60.0), (111.5, 64.0)]
+    assert located([0.39], [mine]) is None
+    assert located([0.9], [[(200.0, 200.0), (200.0, 160.0), (223.0, 170.0)]]) is None

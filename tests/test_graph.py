@@ -1,11 +1,11 @@
-"""Networks stored in half precision answer as before."""
+"""Networks stored small answer as before."""
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph import _halve_weights
+from export.graph import _as_bytes, _as_halves, _shrink
 
 
 def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() -> None:
@@ -23,7 +23,7 @@ def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() 
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(small, "small")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    _halve_weights(model)
+    _shrink(model, _as_halves)
     onnx.checker.check_model(model)
     kinds = {array.name: array.data_type for array in model.graph.initializer}
     assert kinds == {"weight.half": TensorProto.FLOAT16, "small": TensorProto.FLOAT}
@@ -33,3 +33,26 @@ def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() 
     x = rng.normal(size=(4, 16)).astype(np.float32)
     (y,) = session.run(None, {"x": x})
     assert np.allclose(y, x @ weight + small, atol=1e-2)
+
+
+def test_filters_stored_as_bytes_are_off_by_half_a_step_of_their_own_channel() -> None:
+    rng = np.random.default_rng(0)
+    filters = rng.normal(0, 1, (4, 8, 3, 3)).astype(np.float32)
+    filters *= np.array([1e-3, 1e-2, 1.0, 100.0], np.float32)[:, None, None, None]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["filters"], ["y"])],
+        "tiny",
+        [],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 8, 3, 3])],
+        [numpy_helper.from_array(filters, "filters")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    _shrink(model, _as_bytes)
+    onnx.checker.check_model(model)
+    assert len(model.SerializeToString()) < filters.size + 400
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    (y,) = session.run(None, {})
+    half_step = np.abs(filters).max(axis=(1, 2, 3), keepdims=True) / 127 / 2
+    assert (np.abs(y - filters) <= 1.001 * half_step).all()

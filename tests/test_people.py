@@ -1,7 +1,7 @@
 """Frames in, people out: what an operator relies on, with true poses read from coded pictures."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +10,13 @@ import pytest
 from bundles import BLUE, GREEN, RED, Actor, draw_people, make_bundle
 from edge_pose import camera
 from edge_pose.bundle import Bundle, open_bundle
+from edge_pose.engines import Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.people import STAGES, EstimatorSettings, PoseEstimator
 from edge_pose.skeleton import INDEX, JOINTS, ROOT
 from edge_pose.track import TrackSettings
 from edge_pose.types import Frame, Pose3D
-from scenes import KnowingPose, Person, SeeingDetector, World
+from scenes import Person, World, engines_of
 
 UNFILTERED = EstimatorSettings(smoothing=None)
 
@@ -35,8 +36,7 @@ def estimator_of(
 ) -> PoseEstimator:
     return PoseEstimator(
         bundle,
-        detector_engine=SeeingDetector(world),
-        pose_engine=KnowingPose(world),
+        engines=engines_of(world),
         intrinsics_for=lambda width, height: camera.scale_to(world.intrinsics, width, height),
         settings=settings,
     )
@@ -138,6 +138,36 @@ def test_nobody_in_the_frame_is_nobody(world: World, bundle: Bundle) -> None:
     estimator = estimator_of(world, bundle)
     assert [estimator.process(world.frame(sequence)) for sequence in range(3)] == [[], [], []]
     assert (world.searches, world.looks) == (3, 0)
+
+
+@pytest.mark.parametrize(("is_located", "first"), [(True, 1), (False, 2)])
+def test_only_whom_the_locator_does_not_see_is_looked_at_twice(
+    world: World, bundle: Bundle, *, is_located: bool, first: int
+) -> None:
+    world.is_located = is_located
+    estimator = estimator_of(world, bundle)
+    world.people = [Person(root_m=(0.0, 0.1, 3.0))]
+    looks = []
+    for sequence in range(4):
+        before = world.looks
+        estimator.process(world.frame(sequence))
+        looks.append(world.looks - before)
+    assert looks == [first, 1, 1, 1]
+    assert world.locations == 1
+
+
+def test_a_square_holds_the_whole_body_of_somebody_behind_a_table(
+    world: World, bundle: Bundle
+) -> None:
+    estimator = estimator_of(world, bundle)
+    whole = Person(root_m=(0.0, 0.0, 3.0))
+    world.people = [whole]
+    world.table_px = 250
+    for sequence in range(3):
+        (pose,) = estimator.process(world.frame(sequence))
+    # A look about the box of what is seen would miss the feet; this one has them inside.
+    np.testing.assert_allclose(pose.joints_px, world.joints_px(whole), atol=2.0)
+    assert world.reach_px == pytest.approx(2.2 * world.intrinsics.matrix[0, 0] / 3.0, rel=0.1)
 
 
 def test_the_detector_rests_while_everybody_is_in_sight(world: World, bundle: Bundle) -> None:
@@ -242,8 +272,7 @@ def test_stage_times_are_told(world: World, bundle: Bundle) -> None:
     ticks = iter(range(0, 10**9, 10**6))
     estimator = PoseEstimator(
         bundle,
-        detector_engine=SeeingDetector(world),
-        pose_engine=KnowingPose(world),
+        engines=engines_of(world),
         intrinsics_for=camera.assume,
         clock=lambda: next(ticks),
     )
@@ -273,22 +302,23 @@ def test_a_person_who_is_gone_leaves_no_state(world: World, bundle: Bundle) -> N
 
 
 @pytest.fixture(scope="module")
-def real(bundle: Bundle) -> Iterator[tuple[OnnxEngine, OnnxEngine]]:
-    with (
-        closing(OnnxEngine(bundle.detector_path, threads=1)) as detector,
-        closing(OnnxEngine(bundle.pose_path, threads=1)) as pose,
-    ):
-        yield detector, pose
+def real(bundle: Bundle) -> Iterator[Engines]:
+    with ExitStack() as stack:
+        yield Engines(
+            **{
+                label: stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
+                for label in bundle.manifest.networks.by_label()
+            }
+        )
 
 
 def test_with_onnx_runtime_three_painted_people_stand_in_metres(
-    bundle: Bundle, real: tuple[OnnxEngine, OnnxEngine]
+    bundle: Bundle, real: Engines
 ) -> None:
     intrinsics = camera.from_angle(hfov_deg=70.0, width_px=1280, height_px=720)
     estimator = PoseEstimator(
         bundle,
-        detector_engine=real[0],
-        pose_engine=real[1],
+        engines=real,
         intrinsics_for=camera.lens(hfov_deg=70.0),
     )
     places = [(-1.8, 0.1, 4.0), (0.0, 0.0, 3.0), (1.9, 0.2, 5.0)]

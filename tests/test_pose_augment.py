@@ -5,7 +5,9 @@ import pytest
 from jaxtyping import Float32, Float64
 
 from edge_pose import skeleton
-from train.pose_augment import EVALUATION, Augmentation, Person, make_crop, ray_from_camera
+from edge_pose.region import region_of_body
+from train.pose_augment import Augmentation, Person, cut_crop, make_crop, ray_from_camera
+from train.reach import reach_of
 
 CAMERA = np.array([[9000.0, 0, 320], [0, 9000.0, 240], [0, 0, 1]])
 """A long lens: what stands 40 m away is seen almost orthographically."""
@@ -19,6 +21,7 @@ def far_person(seed: int = 0) -> Person:
     return Person(
         image=rng.integers(0, 255, (480, 640, 3)).astype(np.uint8),
         box_px=np.concatenate([joints_px.min(0), joints_px.max(0)]).astype(np.float32),
+        reach_px=reach_of(joints_px.astype(np.float32), joints_m.astype(np.float32)),
         joints_px=joints_px.astype(np.float32),
         weight_2d=rng.uniform(0.5, 1, skeleton.NUM_JOINTS).astype(np.float32),
         joints_m=joints_m.astype(np.float32),
@@ -42,7 +45,7 @@ def misfit_px(joints_m: Float32[np.ndarray, "j 3"], joints_px: Float32[np.ndarra
 @pytest.mark.parametrize(
     "augmentation",
     [
-        EVALUATION,
+        Augmentation(),
         Augmentation(turn_rad=0.8, scale=0.2, shift=0.1),
         Augmentation(mirror=True, turn_rad=0.5),
     ],
@@ -56,16 +59,27 @@ def test_3d_seen_from_the_front_lies_on_2d(augmentation: Augmentation) -> None:
         assert not crop.joints_m[skeleton.ROOT].any()
 
 
-def test_an_undisturbed_crop_holds_the_person_in_its_middle() -> None:
-    crop = make_crop(far_person(), EVALUATION, np.random.default_rng(0))
+def test_a_first_look_holds_what_is_seen_of_the_person_in_its_middle() -> None:
+    crop = make_crop(far_person(), Augmentation(first_look=1.0), np.random.default_rng(0))
     middle = (crop.joints_px.min(0) + crop.joints_px.max(0)) / 2
     assert np.allclose(middle, 127.5, atol=0.01)
     assert np.isclose(np.ptp(crop.joints_px, axis=0).max(), 256 / 1.25, atol=0.01)
 
 
+def test_a_crop_of_the_body_has_the_pelvis_in_its_middle_and_the_neck_straight_above() -> None:
+    person = far_person()
+    crop = cut_crop(person, region_of_body(person.reach_px))
+    pelvis_px, neck_px = (crop.joints_px[skeleton.INDEX[name]] for name in ("pelvis", "neck"))
+    assert np.allclose(pelvis_px, 127.5, atol=0.01)
+    assert np.isclose(neck_px[0], 127.5, atol=0.01)
+    assert neck_px[1] < 127.5
+    # The reach spans two fifths of the square, straight up from its middle.
+    assert np.allclose(crop.reach_px, [[127.5, 127.5], [127.5, 127.5 - 256 / 2.5]], atol=0.01)
+
+
 def test_mirrored_labels_mirrored_again_are_the_labels() -> None:
     person = far_person()
-    plain = make_crop(person, EVALUATION, np.random.default_rng(0))
+    plain = make_crop(person, Augmentation(), np.random.default_rng(0))
     seen_mirrored = 0
     order = np.array(skeleton.MIRROR)
     for seed in range(8):
@@ -77,6 +91,7 @@ def test_mirrored_labels_mirrored_again_are_the_labels() -> None:
         # The ray of the mirrored crop is the same ray, so 3D comes back with its x turned over.
         back_m = crop.joints_m[order] * [-1, 1, 1]
         assert np.allclose(back_px, plain.joints_px, atol=1e-3)
+        assert np.allclose(crop.reach_px * [-1, 1] + [255, 0], plain.reach_px, atol=1e-3)
         assert np.allclose(back_m, plain.joints_m, atol=1e-5)
         assert np.array_equal(crop.weight_2d[order], plain.weight_2d)
         assert np.array_equal(crop.visible[order], plain.visible)
@@ -85,7 +100,7 @@ def test_mirrored_labels_mirrored_again_are_the_labels() -> None:
 
 
 def test_turning_the_picture_keeps_lengths_and_depths() -> None:
-    plain = make_crop(far_person(), EVALUATION, np.random.default_rng(0))
+    plain = make_crop(far_person(), Augmentation(), np.random.default_rng(0))
     rng = np.random.default_rng(0)
     crops = [make_crop(far_person(), Augmentation(turn_rad=1.0), rng) for _ in range(8)]
     turned = next(c for c in crops if not np.allclose(c.joints_px, plain.joints_px, atol=1))
@@ -116,3 +131,20 @@ def test_what_a_rectangle_hides_is_no_longer_visible() -> None:
         assert not (crop.visible & ~person.visible).any()
         hidden += int((person.visible & ~crop.visible).sum())
     assert hidden > 0
+
+
+def test_a_picture_that_ends_inside_a_person_keeps_3d_and_2d_together() -> None:
+    rng = np.random.default_rng(4)
+    cut = 0
+    for _ in range(12):
+        person = far_person()
+        crop = make_crop(person, Augmentation(truncate=1.0), rng)
+        assert misfit_px(crop.joints_m, crop.joints_px) < 2.5
+        assert person.visible is not None
+        assert not (crop.visible & ~person.visible).any()
+        gone = crop.weight_2d < person.weight_2d
+        assert not crop.visible[gone].any()
+        cut += int(gone.sum())
+        # The square stays where the whole body is.
+        assert np.allclose(crop.reach_px[0], 127.5, atol=0.01)
+    assert cut > 12

@@ -67,10 +67,12 @@ def test_a_perfect_prediction_costs_nothing_and_unknown_3d_weighs_nothing() -> N
         "joints_px": joints_px,
         "weight_2d": torch.ones(3, JOINTS),
         "joints_m": torch.where(torch.tensor([True, False, False])[:, None, None], joints_m, 9.0),
+        "reach_px": torch.full((3, 2, 2), 50.0),
         "has_3d": torch.tensor([True, False, False]),
         "presence": torch.tensor([1.0, 1.0, 0.0]),
     }
     predicted = {
+        "reach_px": torch.tensor([50.0, 50.0, 99.0])[:, None, None].expand(3, 2, 2),
         "joints_px": joints_px,
         "joints_m": joints_m,
         "score_logits": torch.tensor([30.0, 30.0, -30.0])[:, None].expand(3, JOINTS),

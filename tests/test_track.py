@@ -7,6 +7,7 @@ import pytest
 
 from bundles import BODY_M
 from edge_pose.likeness import box_of, pose_likeness
+from edge_pose.region import Region
 from edge_pose.skeleton import NUM_JOINTS
 from edge_pose.track import Proposal, Track, Tracker, TrackSettings
 from edge_pose.types import Detection, RelativePose
@@ -22,6 +23,7 @@ def pose_at(x: float, *, height: float = 300.0, presence: float = 0.95) -> Relat
         joints_m=BODY_M,
         scores=np.full(NUM_JOINTS, 0.9, np.float32),
         presence=presence,
+        region=Region(centre_px=(float(x), 360.0), side_px=1.3 * height),
     )
 
 
@@ -241,3 +243,25 @@ def test_the_box_is_that_of_the_confident_joints_and_a_tenth_more() -> None:
     box = box_of(replace(pose, scores=scores), 0.3)
     # The wrists are out, so the elbows at 25 cm (here px) are the widest.
     np.testing.assert_allclose(box, [270, 261, 330, 465], atol=0.1)
+
+
+def dressed(pose: RelativePose, colour: int) -> RelativePose:
+    """Give somebody clothes that nobody of another colour wears."""
+    appearance = np.zeros(8, np.float32)
+    appearance[colour] = 1.0
+    return replace(pose, appearance=appearance)
+
+
+@pytest.mark.parametrize(("colour", "number"), [(0, 1), (1, 2)])
+def test_a_stranger_who_enters_where_somebody_left_gets_a_number_of_their_own(
+    colour: int, number: int
+) -> None:
+    stage = Stage()
+    for _ in range(5):
+        stage.play(dressed(pose_at(300), 0))
+    for _ in range(40):
+        stage.play()
+    tracks: list[Track] = []
+    for _ in range(5):
+        tracks = stage.play(dressed(pose_at(320), colour))
+    assert numbers(tracks) == [number]

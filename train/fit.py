@@ -55,6 +55,8 @@ def fit(
     weigh: Callable[[Mapping[str, Tensor]], Tensor],
     schedule: Schedule,
     folder: Path,
+    *,
+    share_of_rate: Callable[[str], float] = lambda _name: 1.0,
 ) -> dict[str, Tensor]:
     """Train the parameters that require gradients; return the averaged weights.
 
@@ -65,12 +67,15 @@ def fit(
         weigh: their weighted sum.
         schedule: how long and how fast.
         folder: where checkpoints and losses are kept; a run found there is continued.
+        share_of_rate: from a parameter's name to the share of the learning rate it gets.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     optimiser = torch.optim.AdamW(
-        trained.values(), lr=schedule.learning_rate, weight_decay=_WEIGHT_DECAY
+        [{"params": [value], "share": share_of_rate(name)} for name, value in trained.items()],
+        lr=schedule.learning_rate,
+        weight_decay=_WEIGHT_DECAY,
     )
     average = {name: value.detach().clone() for name, value in trained.items()}
     first = _resume(folder, trained, average, optimiser)
@@ -79,7 +84,7 @@ def fit(
     stream = iter(batches(first))
     for step in range(first, schedule.steps):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
+            group["lr"] = group["share"] * schedule.rate(step)
         terms = losses(network, next(stream))
         loss = weigh(terms)
         if not torch.isfinite(loss):

@@ -12,8 +12,11 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Bool, Float32
 
-from train.pose_augment import EVALUATION, make_crop
+from edge_pose.crop import apply_affine
+from edge_pose.region import region_of_body, region_of_box
+from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import People
+from train.student import INPUT_SIZE_PX
 
 _BATCH = 16
 
@@ -33,24 +36,32 @@ class Predictions:
 
 
 def predict(network: Path, people: People, indices: Sequence[int], *, threads: int) -> Predictions:
-    """Run the network over undisturbed crops of the people named by `indices`."""
+    """Look at the people named by `indices` as the appliance does at somebody new: twice."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    outputs: list[list[np.ndarray]] = []
-    truths = []
-    for first in range(0, len(indices), _BATCH):
-        crops = [
-            make_crop(people.person(index), EVALUATION, rng)
-            for index in indices[first : first + _BATCH]
-        ]
+
+    def look(crops: Sequence[TrainingCrop]) -> list[np.ndarray]:
         images = np.stack([crop.image for crop in crops]).astype(np.float32) / 255
-        outputs.append(
-            session.run(["joints_px", "joints_m", "scores", "presence"], {"image": images})
-        )
+        names = ["joints_px", "joints_m", "scores", "presence", "reach_px"]
+        return session.run(names, {"image": images})
+
+    outputs: list[list[np.ndarray]] = []
+    truths: list[TrainingCrop] = []
+    for first in range(0, len(indices), _BATCH):
+        batch = [people.person(index) for index in indices[first : first + _BATCH]]
+        boxes = [region_of_box(person.box_px) for person in batch]
+        guess = look(list(map(cut_crop, batch, boxes)))[-1]
+        bodies = [
+            region_of_body(apply_affine(box.image_from_region(INPUT_SIZE_PX), points_px))
+            for box, points_px in zip(boxes, guess, strict=True)
+        ]
+        crops = list(map(cut_crop, batch, bodies))
+        outputs.append(look(crops))
         truths += crops
-    px, metres, scores, presence = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+    px, metres, scores, presence, _ = (
+        np.concatenate(parts) for parts in zip(*outputs, strict=True)
+    )
     return Predictions(
         joints_px=px,
         joints_m=metres,

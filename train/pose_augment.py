@@ -1,11 +1,14 @@
 """From a labelled person in a picture to one training crop, disturbed together with its labels.
 
-In: a picture, a box, joints in picture pixels and, for rendered people, in camera axes.  Out:
-`TrainingCrop`, with 2D in crop pixels and 3D relative to the pelvis in the axes of the crop's own
-ray, turned and mirrored with the picture.
+In: a picture, a box, the reach of the body, joints in picture pixels and, for rendered people, in
+camera axes.  Out: `TrainingCrop`, with 2D in crop pixels and 3D relative to the pelvis in the axes
+of the crop's own ray, turned and mirrored with the picture.
+
+The appliance looks first at the square about a box and from then on at the region of the body, so
+crops of both kinds are made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -13,10 +16,16 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from edge_pose import skeleton
-from edge_pose.crop import PADDING
+from edge_pose.region import Region, region_of_body, region_of_box
 from train.student import INPUT_SIZE_PX
 
 _MIDDLE: Final = (INPUT_SIZE_PX - 1) / 2
+OUTSIDE_WEIGHT: Final = 0.3
+"""2D weight of known joints beyond the picture's edge, which nobody can see."""
+_LEFT_OVER: Final = (0.35, 0.85)
+"""Of the person's box, when the picture ends inside it."""
+_CUT_BELOW: Final = 0.7
+_LEAST_PICTURE_PX: Final = 24
 _NOISE_PX: Final = 32
 """Noise repeats after so many rows; drawing all of it would cost more than cutting the crop."""
 
@@ -28,6 +37,9 @@ class Person:
     image: UInt8[np.ndarray, "height width 3"]
     """BGR."""
     box_px: Float32[np.ndarray, "4"]
+    """Of what is visible."""
+    reach_px: Float32[np.ndarray, "2 2"]
+    """Middle of the hips, and the point straight above as far away as the whole body reaches."""
     joints_px: Float32[np.ndarray, "joints 2"]
     weight_2d: Float32[np.ndarray, "joints"]
     joints_m: Float32[np.ndarray, "joints 3"] | None = None
@@ -46,6 +58,7 @@ class TrainingCrop:
     joints_px: Float32[np.ndarray, "joints 2"]
     weight_2d: Float32[np.ndarray, "joints"]
     joints_m: Float32[np.ndarray, "joints 3"]
+    reach_px: Float32[np.ndarray, "2 2"]
     has_3d: bool
     visible: Bool[np.ndarray, "joints"]
     presence: bool
@@ -55,6 +68,8 @@ class TrainingCrop:
 class Augmentation:
     """How far crops are disturbed; all zero for evaluation."""
 
+    first_look: float = 0.0
+    """Share of crops cut as for a first look, about the box."""
     scale: float = 0.0
     """Standard deviation of the logarithm of the crop's side."""
     shift: float = 0.0
@@ -66,33 +81,68 @@ class Augmentation:
     """Strength of changes of light, colour, blur and noise, 0 to 1."""
     cover: float = 0.0
     """Share of crops in which a rectangle hides something."""
+    truncate: float = 0.0
+    """Share of crops in which the picture ends inside the person."""
 
 
 TRAINING: Final = Augmentation(
-    scale=0.14, shift=0.05, turn_rad=0.35, mirror=True, light=1.0, cover=0.3
+    first_look=0.1,
+    scale=0.13,
+    shift=0.04,
+    turn_rad=0.3,
+    mirror=True,
+    light=0.6,
+    cover=0.25,
+    truncate=0.25,
 )
 SETTLING: Final = Augmentation(
-    scale=0.08, shift=0.03, turn_rad=0.15, mirror=True, light=0.6, cover=0.15
+    first_look=0.1,
+    scale=0.08,
+    shift=0.025,
+    turn_rad=0.12,
+    mirror=True,
+    light=0.4,
+    cover=0.15,
+    truncate=0.2,
 )
 """For the last stretch: close to what the appliance will cut."""
-EVALUATION: Final = Augmentation()
 
 
 def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generator) -> TrainingCrop:
     """Cut one crop around a person, as the appliance would, disturbed by `augmentation`."""
-    x0, y0, x1, y1 = (float(value) for value in person.box_px)
-    side = PADDING * max(x1 - x0, y1 - y0, 8.0)
-    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    centre += side * augmentation.shift * rng.standard_normal(2)
-    side *= float(np.exp(augmentation.scale * rng.standard_normal()))
-    turn = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)
-    mirrored = augmentation.mirror and rng.random() < 0.5
-    scale = side / INPUT_SIZE_PX
-    cos, sin = np.cos(turn), np.sin(turn)
-    picture_from_crop = scale * np.array([[cos, sin], [-sin, cos]])
+    if rng.random() < augmentation.truncate:
+        person = _truncate(person, rng)
+    is_first = rng.random() < augmentation.first_look
+    region = region_of_box(person.box_px) if is_first else region_of_body(person.reach_px)
+    shift_px = region.side_px * augmentation.shift * rng.standard_normal(2)
+    turn_rad = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)
+    region = Region(
+        centre_px=(
+            region.centre_px[0] + float(shift_px[0]),
+            region.centre_px[1] + float(shift_px[1]),
+        ),
+        side_px=region.side_px * float(np.exp(augmentation.scale * rng.standard_normal())),
+        turn_rad=region.turn_rad + turn_rad,
+    )
+    mirrored = augmentation.mirror and bool(rng.random() < 0.5)
+    crop = cut_crop(person, region, mirrored=mirrored)
+    image, visible = crop.image[::-1].transpose(1, 2, 0), crop.visible
+    if augmentation.light > 0:
+        image = disturb_light(image, augmentation.light, rng)
+    if rng.random() < augmentation.cover:
+        image, visible = _cover(image, crop.joints_px, visible, rng)
+    return replace(crop, image=_planes(image), visible=visible)
+
+
+def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> TrainingCrop:
+    """Cut a region with its labels, or its mirror image with labels to match."""
+    affine = region.image_from_region(INPUT_SIZE_PX)
+    scale = region.side_px / INPUT_SIZE_PX
+    picture_from_crop, offset = affine[:, :2], affine[:, 2]
+    centre = np.asarray(region.centre_px)
     if mirrored:
         picture_from_crop = picture_from_crop @ np.diag([-1.0, 1.0])
-    offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
+        offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
     crop_from_picture = np.linalg.inv(picture_from_crop)
     image = _warp(person.image, np.column_stack([picture_from_crop, offset]), scale)
     joints_px = (person.joints_px - offset) @ crop_from_picture.T
@@ -108,19 +158,23 @@ def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generat
         order = np.array(skeleton.MIRROR)
         joints_px, joints_m = joints_px[order], joints_m[order]
         weight_2d, visible = weight_2d[order], visible[order]
-    if augmentation.light > 0:
-        image = disturb_light(image, augmentation.light, rng)
-    if rng.random() < augmentation.cover:
-        image, visible = _cover(image, joints_px, visible, rng)
     return TrainingCrop(
-        image=np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)),
+        image=_planes(image),
         joints_px=joints_px.astype(np.float32),
         weight_2d=weight_2d.astype(np.float32),
         joints_m=joints_m.astype(np.float32),
+        reach_px=((person.reach_px - offset) @ crop_from_picture.T).astype(np.float32),
         has_3d=person.joints_m is not None,
         visible=np.asarray(visible, bool),
         presence=person.presence,
     )
+
+
+def _planes(
+    image: UInt8[np.ndarray, "side side 3"],
+) -> UInt8[np.ndarray, "3 side side"]:
+    """Turn BGR pixels into RGB planes, as the network reads them."""
+    return np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
 
 
 def ray_from_camera(
@@ -154,7 +208,7 @@ def _warp(
         picture_from_crop,
         (INPUT_SIZE_PX, INPUT_SIZE_PX),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(warped, np.uint8)
 
@@ -172,22 +226,58 @@ def disturb_light(
     saturation = 0.0 if rng.random() < 0.08 else np.exp(0.3 * strength * rng.standard_normal())
     grey = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     x = cv2.addWeighted(x, float(saturation), grey, 1 - float(saturation), 0)
-    if rng.random() < 0.3:
+    if rng.random() < 0.25 * strength:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.6))
     if rng.random() < 0.3:
         strip = rng.standard_normal((_NOISE_PX, *x.shape[1:]), np.float32) * rng.uniform(1, 10)
         noise = np.tile(strip.astype(np.int16), (-(-len(x) // _NOISE_PX), 1, 1))[: len(x)]
         x = np.clip(x + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.15:
-        size = int(rng.integers(64, 160))
+    if rng.random() < 0.15 * strength:
+        size = int(rng.integers(80, 180))
         small = cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA)
         x = cv2.resize(small, image.shape[1::-1])
     return np.asarray(x, np.uint8)
 
 
+def _truncate(person: Person, rng: np.random.Generator) -> Person:
+    """End the picture inside the person, below or beside, as tables and close cameras do."""
+    height, width = person.image.shape[:2]
+    x0, y0, x1, y1 = (float(value) for value in person.box_px)
+    share = rng.uniform(*_LEFT_OVER)
+    rows, columns = slice(0, height), slice(0, width)
+    if rng.random() < _CUT_BELOW:
+        rows = slice(0, round(y0 + share * (y1 - y0)))
+    elif rng.random() < 0.5:
+        columns = slice(0, round(x0 + share * (x1 - x0)))
+    else:
+        columns = slice(max(round(x1 - share * (x1 - x0)), 0), width)
+    image = person.image[rows, columns]
+    if min(image.shape[:2]) < _LEAST_PICTURE_PX:
+        return person
+    offset = np.array([columns.start, 0], np.float32)
+    size = np.array(image.shape[1::-1], np.float32)
+    joints_px = person.joints_px - offset
+    inside = ((joints_px >= -0.5) & (joints_px <= size - 0.5)).all(axis=1)
+    visible = person.visible if person.visible is not None else person.weight_2d > 0
+    matrix = person.camera_matrix
+    if matrix is not None:
+        matrix = matrix.copy()
+        matrix[:2, 2] -= offset
+    return replace(
+        person,
+        image=np.ascontiguousarray(image),
+        box_px=np.clip(person.box_px - np.tile(offset, 2), 0, np.tile(size - 1, 2)),
+        reach_px=person.reach_px - offset,
+        joints_px=joints_px,
+        weight_2d=person.weight_2d * np.where(inside, 1, OUTSIDE_WEIGHT).astype(np.float32),
+        visible=visible & inside,
+        camera_matrix=matrix,
+    )
+
+
 def _cover(
     image: UInt8[np.ndarray, "side side 3"],
-    joints_px: Float64[np.ndarray, "joints 2"],
+    joints_px: Float32[np.ndarray, "joints 2"],
     visible: Bool[np.ndarray, "joints"],
     rng: np.random.Generator,
 ) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "joints"]]:

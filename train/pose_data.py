@@ -18,19 +18,22 @@ from jaxtyping import Float32, UInt8
 from torch.utils.data import IterableDataset
 
 from edge_pose import skeleton
-from train.label_cache import LabelledImage, read_labels
-from train.pose_augment import Augmentation, Person, TrainingCrop, make_crop
+from train.label_cache import LabelledImage, LabelledPerson, read_labels
+from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
+from train.reach import reach_of
 from train.synth.dataset import Chunk, read_chunk
 
 Batch = dict[str, torch.Tensor]
 
 _LEAST_VISIBLE: Final = 0.25
 """Rendered people of whom less is to be seen teach nothing."""
-_OUTSIDE_WEIGHT: Final = 0.3
-"""2D weight of rendered joints beyond the picture's edge, which nobody can see."""
+_LEAST_SIDE_PX: Final = 40
+"""Smaller ones are a blur in which nobody could point at a joint."""
 _HELD_OUT_SHARE: Final = 10
 """One real group in so many is never trained on."""
 _LOST_PATIENCE: Final = 20
+_SAME_HIPS: Final = 0.3
+"""Of the reach: hips farther apart than this belong to two people."""
 
 
 @runtime_checkable
@@ -47,18 +50,20 @@ class People(Protocol):
 
 
 class RenderedPeople:
-    """People of a rendered folder; JPEGs stay compressed in memory."""
+    """People of rendered folders; JPEGs stay compressed in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read every chunk of `folder`."""
+    def __init__(self, *folders: Path) -> None:
+        """Read every chunk of the folders."""
         self._chunks: list[Chunk] = [
-            read_chunk(path) for path in sorted(folder.glob("chunk-*.npz"))
+            read_chunk(path) for folder in folders for path in sorted(folder.glob("chunk-*.npz"))
         ]
         self._people = [
             (number, person)
             for number, chunk in enumerate(self._chunks)
             for person in np.flatnonzero(
-                (chunk.visible_fraction > _LEAST_VISIBLE) & (chunk.visible.sum(1) >= 5)
+                (chunk.visible_fraction > _LEAST_VISIBLE)
+                & (chunk.visible.sum(1) >= 5)
+                & ((chunk.box_px[:, 2:] - chunk.box_px[:, :2]).max(1) >= _LEAST_SIDE_PX)
             )
         ]
 
@@ -72,12 +77,14 @@ class RenderedPeople:
         chunk = self._chunks[number]
         frame = int(chunk.frame[who])
         inside = chunk.inside[who]
+        joints_px, joints_m = chunk.joints_px[who], chunk.joints_m[who]
         return Person(
             image=np.ascontiguousarray(chunk.image(frame)[:, :, ::-1]),
             box_px=chunk.box_px[who],
-            joints_px=chunk.joints_px[who],
-            weight_2d=np.where(inside, 1.0, _OUTSIDE_WEIGHT).astype(np.float32),
-            joints_m=chunk.joints_m[who],
+            reach_px=reach_of(joints_px, joints_m),
+            joints_px=joints_px,
+            weight_2d=np.where(inside, 1.0, OUTSIDE_WEIGHT).astype(np.float32),
+            joints_m=joints_m,
             visible=chunk.visible[who],
             camera_matrix=chunk.camera_matrix[frame],
         )
@@ -97,7 +104,8 @@ class RealPeople:
         self._people = [
             (number, person)
             for number, image in enumerate(self._images)
-            for person in range(len(image.people))
+            for person, label in enumerate(image.people)
+            if _is_sound(label)
         ]
 
     def __len__(self) -> int:
@@ -112,6 +120,7 @@ class RealPeople:
         return Person(
             image=image.image(),
             box_px=person.box_px,
+            reach_px=person.reach_px,
             joints_px=person.joints_px,
             weight_2d=person.confidence,
         )
@@ -137,11 +146,21 @@ class RealPeople:
                 return Person(
                     image=image.image(),
                     box_px=box,
+                    reach_px=np.array(
+                        [(low + side / 2), low + side * np.array([0.5, 0.1])], np.float32
+                    ),
                     joints_px=np.zeros((skeleton.NUM_JOINTS, 2), np.float32),
                     weight_2d=np.zeros(skeleton.NUM_JOINTS, np.float32),
                     presence=False,
                 )
         return None
+
+
+def _is_sound(label: LabelledPerson) -> bool:
+    """Tell whether the teacher's first look, for the reach, and last, for the joints, agree."""
+    hips_px, top_px = label.reach_px
+    away_px = np.linalg.norm(label.joints_px[skeleton.ROOT] - hips_px)
+    return bool(away_px < _SAME_HIPS * np.linalg.norm(top_px - hips_px))
 
 
 def is_held_out(group: str) -> bool:
@@ -215,6 +234,7 @@ def collate(crops: Sequence[TrainingCrop], stem: Stem | None) -> Batch:
         "joints_px": torch.from_numpy(np.stack([crop.joints_px for crop in crops])),
         "weight_2d": torch.from_numpy(np.stack([crop.weight_2d for crop in crops])),
         "joints_m": torch.from_numpy(np.stack([crop.joints_m for crop in crops])),
+        "reach_px": torch.from_numpy(np.stack([crop.reach_px for crop in crops])),
         "has_3d": torch.tensor([crop.has_3d for crop in crops]),
         "visible": torch.from_numpy(np.stack([crop.visible for crop in crops])),
         "presence": torch.tensor([float(crop.presence) for crop in crops]),

@@ -21,7 +21,15 @@ SCORE_RADIUS_PX: Final = 0.05 * INPUT_SIZE_PX
 """A score is the probability that a joint lies within 5 % of the crop's side of its prediction."""
 
 WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
-    {"px": 10.0, "metres": 5.0, "lift": 5.0, "symmetry": 1.0, "score": 0.1, "presence": 0.1}
+    {
+        "px": 10.0,
+        "metres": 5.0,
+        "lift": 5.0,
+        "symmetry": 1.0,
+        "score": 0.1,
+        "presence": 0.1,
+        "reach": 3.0,
+    }
 )
 
 _LIMBS: Final = (
@@ -44,7 +52,9 @@ def pose_terms(predicted: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> 
     score_loss = functional.binary_cross_entropy_with_logits(
         predicted["score_logits"], found * batch["presence"][:, None], reduction="none"
     )
+    reach_off_px = (predicted["reach_px"] - batch["reach_px"]).abs().sum((1, 2))
     return {
+        "reach": _mean(reach_off_px / INPUT_SIZE_PX, (batch["presence"] > 0).float()),
         "px": _mean(offset_px.abs().sum(-1) / INPUT_SIZE_PX, weight),
         "metres": _mean(away_m, rendered[:, None].expand_as(away_m).float()),
         "lift": lift_gap(predicted["joints_m"], truth_px, weight * real[:, None]),

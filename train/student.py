@@ -2,7 +2,8 @@
 
 In: `image` [batch, 3, 256, 256], RGB, pixel / 255.  Out, as a dict of tensors: `joints_px` [batch,
 25, 2] in crop pixels, `joints_m` [batch, 25, 3] relative to the pelvis in the axes of the crop's
-ray, `score_logits` [batch, 25], `presence_logits` [batch].
+ray, `score_logits` [batch, 25], `presence_logits` [batch], `reach_px` [batch, 2, 2]: the middle of
+the hips, and the point straight above it as far away as the body reaches.
 
 The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder and their
 regression tower, without the decoders that draw heat maps and masks, which the regression does not
@@ -27,6 +28,13 @@ INPUT_SIZE_PX: Final = 256
 _VALUES: Final = 6
 """Per joint: x, y in crop widths; x, y, z in metres; logit of the score."""
 
+_REACH: Final = (33, 34)
+"""The published landmarks by which MediaPipe finds the square for the next frame."""
+_CALMER: Final = 0.1
+"""Of the published logits of visibility and presence: they reach 80 on crops cut in other ways,
+and one such crop in a batch would outweigh all joints of the others.
+"""
+
 _HIPS: Final = (skeleton.INDEX["left_hip"], skeleton.INDEX["right_hip"])
 
 
@@ -46,7 +54,7 @@ STARTS: Final[Mapping[str, Start]] = {
     "full": Start(file=weights.POSE_FULL, cut=257, channels=288),
 }
 
-_LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
+LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
     "nose": {0: 1.0},
     "left_eye": {2: 1.0},
     "right_eye": {5: 1.0},
@@ -90,6 +98,7 @@ class PoseNet(nn.Module):
         self.stem = TfliteGraph(file_bytes, [spec.cut])
         self.tower = TfliteGraph(file_bytes, [features], source=spec.cut)
         self.head = nn.Conv2d(spec.channels, skeleton.NUM_JOINTS * _VALUES + 1, 2)
+        self.reach = nn.Conv2d(spec.channels, 2 * 2, 2)
         self._start_head(
             *(
                 _only_convolution(TfliteGraph(file_bytes, [output], source=features))
@@ -117,6 +126,7 @@ class PoseNet(nn.Module):
             "joints_m": _with_pelvis(joints_m - root_m, torch.zeros_like(root_m)),
             "score_logits": joints[..., 5],
             "presence_logits": raw[:, -1],
+            "reach_px": self.reach(features).flatten(1).unflatten(1, (2, 2)) * INPUT_SIZE_PX - 0.5,
         }
 
     @torch.no_grad()
@@ -129,7 +139,7 @@ class PoseNet(nn.Module):
             rows = slice(joint * _VALUES, (joint + 1) * _VALUES)
             weight = torch.zeros_like(self.head.weight[rows])
             bias = torch.zeros(_VALUES)
-            for landmark, share in _LANDMARKS[name].items():
+            for landmark, share in LANDMARKS[name].items():
                 image_rows = slice(landmark * 5, landmark * 5 + 2)
                 world_rows = slice(landmark * 3, landmark * 3 + 3)
                 seen_row = landmark * 5 + 3
@@ -137,12 +147,16 @@ class PoseNet(nn.Module):
                 bias[:2] += share * landmarks.bias[image_rows] / INPUT_SIZE_PX
                 weight[2:5] += share * world.weight[world_rows]
                 bias[2:5] += share * world.bias[world_rows]
-                weight[5] += share * landmarks.weight[seen_row]
-                bias[5] += share * landmarks.bias[seen_row]
+                weight[5] += _CALMER * share * landmarks.weight[seen_row]
+                bias[5] += _CALMER * share * landmarks.bias[seen_row]
             self.head.weight[rows] = weight
             self.head.bias[rows] = bias
-        self.head.weight[-1] = presence.weight[0]
-        self.head.bias[-1] = presence.bias[0]
+        assert self.reach.bias is not None
+        points = [landmark * 5 + axis for landmark in _REACH for axis in range(2)]
+        self.reach.weight.copy_(landmarks.weight[points] / INPUT_SIZE_PX)
+        self.reach.bias.copy_(landmarks.bias[points] / INPUT_SIZE_PX)
+        self.head.weight[-1] = _CALMER * presence.weight[0]
+        self.head.bias[-1] = _CALMER * presence.bias[0]
 
 
 def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:

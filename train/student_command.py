@@ -26,7 +26,9 @@ RECIPE: Final = "recipe.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--rendered", type=Path, required=True, help="folder made by train synth")
+    parser.add_argument(
+        "--rendered", type=Path, nargs="+", required=True, help="folders made by train synth"
+    )
     parser.add_argument(
         "--real", type=Path, nargs="+", required=True, help="folders made by train label"
     )
@@ -37,6 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument(
+        "--rendered-share", type=float, default=0.5, help="share of a batch that is rendered"
+    )
+    parser.add_argument(
+        "--tower-share",
+        type=float,
+        default=0.1,
+        help="share of the learning rate for what was published: it knows more than we can show it",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--threads", type=int, default=1, help="torch threads beside the data worker"
@@ -72,7 +83,7 @@ def main(arguments: argparse.Namespace) -> None:
         make_stem = FrozenStem(arguments.out / "stem.onnx")
         frozen = [network.stem] if arguments.part == "tower" else [network.stem, network.tower]
         export_stem(frozen, INPUT_SIZE_PX, arguments.out / "stem.onnx")
-    rendered = RenderedPeople(arguments.rendered)
+    rendered = RenderedPeople(*arguments.rendered)
     real = RealPeople(arguments.real, held_out=False)
     recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
     recipe |= {"rendered_people": str(len(rendered)), "real_people": str(len(real))}
@@ -83,7 +94,7 @@ def main(arguments: argparse.Namespace) -> None:
         stream = PoseBatches(
             rendered,
             real,
-            mixture=Mixture(),
+            mixture=Mixture(rendered=arguments.rendered_share),
             augmentation=SETTLING if arguments.settle else TRAINING,
             batch_size=arguments.batch_size,
             seed=arguments.seed + first_step,
@@ -97,7 +108,11 @@ def main(arguments: argparse.Namespace) -> None:
         return pose_terms(forward[arguments.part](there["input"]), there)
 
     schedule = Schedule(steps=arguments.steps, learning_rate=arguments.learning_rate)
-    fit(network, batches, losses, total, schedule, arguments.out)
+
+    def share_of_rate(name: str) -> float:
+        return 1.0 if name.startswith("head.") else float(arguments.tower_share)
+
+    fit(network, batches, losses, total, schedule, arguments.out, share_of_rate=share_of_rate)
 
 
 def load_student(run: Path) -> PoseNet:

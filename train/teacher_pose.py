@@ -176,12 +176,7 @@ class PoseDetector:
     def __init__(self, path: Path) -> None:
         """Load the network from a `.tflite` file."""
         self._network = _Network(path)
-        self._centres = np.concatenate(
-            [
-                _cell_centres(DETECTOR_PX // stride, each)
-                for stride, each in ((8, 2), (16, 2), (32, 6))
-            ]
-        )
+        self._centres = cell_centres()
 
     def find(
         self, image: UInt8[np.ndarray, "h w 3"], box_px: Float32[np.ndarray, "4"]
@@ -290,10 +285,15 @@ def _closeness(
     return np.asarray(np.exp(-0.5 * np.sum((off / [0.25, 0.35]) ** 2, axis=1)))
 
 
-def _cell_centres(cells: int, each: int) -> Float32[np.ndarray, "anchors 2"]:
-    x, y = np.meshgrid(np.arange(cells), np.arange(cells))
-    centres = (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / cells
-    return np.repeat(centres, each, axis=0).astype(np.float32)
+def cell_centres() -> Float32[np.ndarray, "2254 2"]:
+    """Return where the pose detector's anchors stand, fractions of its picture."""
+    layers = []
+    for stride, each in ((8, 2), (16, 2), (32, 6)):
+        cells = DETECTOR_PX // stride
+        x, y = np.meshgrid(np.arange(cells), np.arange(cells))
+        centres = (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / cells
+        layers.append(np.repeat(centres, each, axis=0))
+    return np.concatenate(layers).astype(np.float32)
 
 
 def _sigmoid(logits: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:

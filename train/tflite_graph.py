@@ -127,6 +127,21 @@ class Reshape(nn.Module):
         return flat.permute(0, 3, 1, 2) if flat.ndim == 4 else flat
 
 
+class _DepthToSpace(nn.Module):
+    """Channels to blocks of pixels; TensorFlow keeps the block's place in the slowest channels."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        side = self.block
+        blocks = x.reshape(batch, side, side, channels // side**2, height, width)
+        moved = blocks.permute(0, 3, 4, 1, 5, 2)
+        return moved.reshape(batch, channels // side**2, height * side, width * side)
+
+
 class _Concatenate(nn.Module):
     """Joins along the file's channels-last `axis`."""
 
@@ -188,6 +203,18 @@ def input_of(file_bytes: bytes, tensor: int, *, steps_back: int = 1) -> int:
     return tensor
 
 
+def _indices(table: Any, kind: int) -> np.ndarray:
+    """Read a list of numbers of any of the widths that the format knows."""
+    kinds = {
+        tflite.SparseIndexVector.Int32Vector: tflite.Int32Vector,
+        tflite.SparseIndexVector.Uint16Vector: tflite.Uint16Vector,
+        tflite.SparseIndexVector.Uint8Vector: tflite.Uint8Vector,
+    }
+    vector = kinds[kind]()
+    vector.Init(table.Bytes, table.Pos)
+    return np.asarray(vector.ValuesAsNumpy(), np.int64)
+
+
 class _Reader:
     """Walks the flat buffer; knows the file format and nothing of networks."""
 
@@ -205,6 +232,7 @@ class _Reader:
             "RESIZE_BILINEAR": self._resize,
             "MAX_POOL_2D": self._max_pool,
             "RESHAPE": self._reshape,
+            "DEPTH_TO_SPACE": self._depth_to_space,
             "CONCATENATION": self._concatenate,
             "LOGISTIC": self._logistic,
         }
@@ -237,6 +265,8 @@ class _Reader:
         producer = self.producer.get(tensor)
         if producer is not None and self._name(producer) == "DEQUANTIZE":
             return self._constant(self.inputs(producer)[0]).astype(np.float32)
+        if producer is not None and self._name(producer) == "DENSIFY":
+            return self._dense(self.inputs(producer)[0])
         read = self.graph.Tensors(tensor)
         kinds = {
             tflite.TensorType.FLOAT32: np.float32,
@@ -246,7 +276,28 @@ class _Reader:
         raw = self.model.Buffers(read.Buffer()).DataAsNumpy()
         if read.Type() not in kinds or isinstance(raw, int):
             raise UnsupportedGraphError(f"tensor {tensor} is not a plain constant")
-        return raw.view(kinds[read.Type()]).reshape(self._shape(tensor))
+        values = raw.view(kinds[read.Type()])
+        return values if read.Sparsity() is not None else values.reshape(self._shape(tensor))
+
+    def _dense(self, tensor: int) -> np.ndarray:
+        """Fill a constant of which only the numbers that are not zero are kept, row by row."""
+        sparsity = self.graph.Tensors(tensor).Sparsity()
+        shape = self._shape(tensor)
+        *outer, last = (sparsity.DimMetadata(i) for i in range(sparsity.DimMetadataLength()))
+        if (
+            sparsity.TraversalOrderAsNumpy().tolist() != list(range(len(shape)))
+            or sparsity.BlockMapLength()
+            or any(dimension.Format() != tflite.DimensionType.DENSE for dimension in outer)
+            or last.Format() != tflite.DimensionType.SPARSE_CSR
+        ):
+            raise UnsupportedGraphError(f"tensor {tensor} is sparse in another way than by rows")
+        starts = _indices(last.ArraySegments(), last.ArraySegmentsType())
+        columns = _indices(last.ArrayIndices(), last.ArrayIndicesType())
+        values = self._constant(tensor)
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        dense = np.zeros((len(starts) - 1, shape[-1]), values.dtype)
+        dense[rows, columns] = values[: len(columns)]
+        return dense.reshape(shape)
 
     def _options(self, operator: int, kind: type[Any]) -> Any:
         table = self.graph.Operators(operator).BuiltinOptions()
@@ -256,7 +307,7 @@ class _Reader:
 
     def _build(self, operator: int) -> tuple[_Step, nn.Module] | None:
         name = self._name(operator)
-        if name == "DEQUANTIZE":
+        if name in {"DEQUANTIZE", "DENSIFY"}:
             return None
         build = self._builders.get(name)
         if build is None:
@@ -294,6 +345,9 @@ class _Reader:
 
     def _reshape(self, _operator: int, _inputs: list[int], output: int) -> nn.Module:
         return Reshape(self._shape(output))
+
+    def _depth_to_space(self, operator: int, _inputs: list[int], _output: int) -> nn.Module:
+        return _DepthToSpace(self._options(operator, tflite.DepthToSpaceOptions).BlockSize())
 
     def _concatenate(self, operator: int, _inputs: list[int], output: int) -> nn.Module:
         axis = self._options(operator, tflite.ConcatenationOptions).Axis()

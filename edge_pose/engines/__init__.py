@@ -1,6 +1,7 @@
 """The seam behind which an inference runtime hides: named arrays in, named arrays out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,3 +23,12 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back what the runtime holds."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """The networks of one bundle, loaded; named as in its manifest."""
+
+    detector: Engine
+    locator: Engine
+    pose: Engine

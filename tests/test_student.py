@@ -1,0 +1,62 @@
+"""The networks that training starts from say what their authors' own runtime says."""
+
+import numpy as np
+import pytest
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from jaxtyping import Float32
+
+from edge_pose.skeleton import INDEX
+from train.detector import DetectorNet
+from train.student import INPUT_SIZE_PX, LANDMARKS, STARTS, PoseNet
+from train.teacher_people import INPUT_PX, PERSON
+from train.weights import DEFAULT_CACHE, PEOPLE_SSD, ModelFile, fetch
+
+
+def picture(size_px: int) -> Float32[np.ndarray, "1 size size 3"]:
+    """Smooth coloured shapes, 0 to 1."""
+    rng = np.random.default_rng(5)
+    coarse = torch.from_numpy(rng.random((1, 3, 6, 6), np.float32))
+    fine = torch.nn.functional.interpolate(coarse, size=(size_px, size_px), mode="bicubic")
+    return np.ascontiguousarray(fine.clamp(0, 1).permute(0, 2, 3, 1).numpy())
+
+
+def published(model: ModelFile, image: np.ndarray) -> dict[str, np.ndarray]:
+    interpreter = Interpreter(str(fetch(model, DEFAULT_CACHE)), num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    interpreter.invoke()
+    return {
+        detail["name"]: interpreter.get_tensor(detail["index"])[0]
+        for detail in interpreter.get_output_details()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", sorted(STARTS))
+def test_a_student_starts_as_accurate_as_the_published_landmarks(start: str) -> None:
+    image = picture(INPUT_SIZE_PX)
+    theirs = published(STARTS[start].file, image)
+    landmarks_px = theirs["Identity"].reshape(39, 5)[:, :2]
+    world_m = theirs["Identity_4"].reshape(39, 3)
+    with torch.no_grad():
+        ours = PoseNet(start)(torch.from_numpy(image).permute(0, 3, 1, 2))
+    joints_px, joints_m = ours["joints_px"][0].numpy(), ours["joints_m"][0].numpy()
+    hips_m = world_m[[23, 24]].mean(axis=0)
+    for name, shares in LANDMARKS.items():
+        wanted_px = sum(share * landmarks_px[number] for number, share in shares.items()) - 0.5
+        wanted_m = sum(share * world_m[number] for number, share in shares.items()) - hips_m
+        np.testing.assert_allclose(joints_px[INDEX[name]], wanted_px, atol=0.02, err_msg=name)
+        np.testing.assert_allclose(joints_m[INDEX[name]], wanted_m, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_detector_starts_with_the_published_boxes_and_the_scores_of_persons() -> None:
+    image = picture(INPUT_PX) * 2 - 1
+    theirs = published(PEOPLE_SSD, image.astype(np.float32))
+    with torch.no_grad():
+        ours = DetectorNet()(torch.from_numpy(image).permute(0, 3, 1, 2))
+    encodings = theirs["raw_outputs/box_encodings"]
+    logits = theirs["raw_outputs/class_predictions"][:, PERSON]
+    np.testing.assert_allclose(ours["encodings"][0].numpy(), encodings, atol=2e-3)
+    np.testing.assert_allclose(ours["score_logits"][0].numpy(), logits, atol=2e-3)
