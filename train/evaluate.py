@@ -1,8 +1,8 @@
 """`python -m train evaluate`: measure a pose network on people it was not trained on.
 
-In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out:
-tables in Markdown on standard output and the same figures as JSON.  `--fit-scores` turns the
-outcomes into a calibration instead.
+In: `pose.onnx` and `locator.onnx`, rendered people of another site, and real groups held out from
+training.  Out: tables in Markdown on standard output and the same figures as JSON.  `--fit-scores`
+turns the outcomes into a calibration instead.
 """
 
 import argparse
@@ -36,8 +36,12 @@ _LIKELY: Final = 0.3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--network", type=Path, required=True, help="pose.onnx")
+    parser.add_argument("--locator", type=Path, required=True, help="locator.onnx")
     parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="rendered folders")
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="teacher-labelled folders")
+    parser.add_argument(
+        "--unseen", type=Path, nargs="*", default=[], help="labelled folders never trained on"
+    )
     parser.add_argument("--most", type=int, default=2000, help="people taken from each kind")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--figures", type=Path, help="write the figures as JSON")
@@ -51,11 +55,15 @@ def main(arguments: argparse.Namespace) -> None:
     ]
     if arguments.real:
         kinds.append(("real, held out", RealPeople(arguments.real, held_out=True)))
+    if arguments.unseen:
+        kinds.append(("real, never trained on", RealPeople(arguments.unseen, held_out=None)))
     found = {}
     for name, people in kinds:
         step = max(len(people) // arguments.most, 1)
         indices = range(0, len(people), step)[: arguments.most]
-        found[name] = predict(arguments.network, people, indices, threads=arguments.threads)
+        found[name] = predict(
+            arguments.network, arguments.locator, people, indices, threads=arguments.threads
+        )
     if arguments.fit_scores is not None:
         arguments.fit_scores.write_text(json.dumps(_calibrate(list(found.values())), indent=1))
         return

@@ -91,15 +91,15 @@ class RenderedPeople:
 
 
 class RealPeople:
-    """People of teacher-labelled folders, either the groups to train on or the held-out ones."""
+    """People of teacher-labelled folders: the groups to train on, the held-out ones, or all."""
 
-    def __init__(self, folders: Sequence[Path], *, held_out: bool) -> None:
-        """Read the labels of every folder."""
+    def __init__(self, folders: Sequence[Path], *, held_out: bool | None) -> None:
+        """Read the labels of every folder; `held_out` is None for folders never trained on."""
         self._images: list[LabelledImage] = [
             image
             for folder in folders
             for image in read_labels(folder)
-            if is_held_out(image.group) == held_out
+            if held_out is None or is_held_out(image.group) == held_out
         ]
         self._people = [
             (number, person)
