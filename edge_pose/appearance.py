@@ -27,8 +27,8 @@ _LEAST_TORSO_PX: Final = 12.0
 _COLOUR_BINS: Final = 12
 _COLOUR_SPAN: Final = (58, 198)
 """Of OpenCV's a and b, 128 in the middle; more vivid colours count as these."""
-_LIGHTNESS_BINS: Final = 6
-_COLOUR_WEIGHT: Final = 0.7
+_LIGHTNESS_BINS: Final = 12
+_COLOUR_WEIGHT: Final = 0.4
 
 
 def appearance_of(
@@ -57,7 +57,7 @@ def appearance_of(
     # A bin's rim must not make a step: what lies near it counts on both sides.
     soft = cv2.GaussianBlur(colour, (5, 5), 1.0, borderType=cv2.BORDER_CONSTANT)
     grades = cv2.GaussianBlur(
-        lightness.astype(np.float64)[None], (5, 1), 1.0, borderType=cv2.BORDER_REPLICATE
+        lightness.astype(np.float64)[None], (7, 1), 1.5, borderType=cv2.BORDER_REPLICATE
     )[0]
     both = np.concatenate(
         [

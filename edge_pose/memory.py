@@ -15,8 +15,10 @@ from edge_pose.clock import NS_PER_S
 
 LONGEST_FORECAST_S: Final = 0.5
 """Nobody keeps their velocity for longer."""
-STRANGER: Final = 0.55
-"""Appearances less alike than this are two people's."""
+STRANGER: Final = 0.7
+"""Appearances less alike than this are two people's: the same cloth in three quarters of the light
+is 0.83 or more.
+"""
 _MOST_MEMORIES: Final = 64
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -195,3 +196,24 @@ def test_a_view_too_narrow_for_five_people_apart_is_filled_all_the_same() -> Non
         rng = np.random.default_rng(seed)
         camera = hall_camera(rng, narrow, width_px=640, height_px=480)
         assert places_in_view(rng, camera, 5).shape == (5, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_leave_when_the_command_is_killed(tmp_path: Path) -> None:
+    words = ["synth", "--people", "500", "--processes", "1", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "train", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        workers: list[str] = []
+        # The first child is the tracker of shared things, the second the worker.
+        while process.poll() is None and len(workers) < 2:
+            workers = children.read_text().split()
+            time.sleep(0.2)
+        time.sleep(5.0)
+        process.kill()
+    assert len(workers) == 2
+    give_up_s = time.monotonic() + 60.0
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < give_up_s, "a worker outlived the command that started it"
+        time.sleep(0.2)
