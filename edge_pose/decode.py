@@ -19,8 +19,6 @@ from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
 
 _MOST_CANDIDATES: Final = 200
 """Boxes that enter the suppression of doubles; no picture shows more people than a tenth of it."""
-LOCATOR_MARGIN: Final = 1.3
-"""Side of the square that the locator sees over the longer side of the box."""
 _LEAST_LOCATED: Final = 0.4
 _LEAST_FIT: Final = 0.1
 _SHOULDERS: Final = (0.5, 0.2)

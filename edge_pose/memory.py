@@ -4,7 +4,7 @@ In: people who left, and later somebody who enters.  Out: the number of the one 
 there, unless they look different.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -66,12 +66,10 @@ class Memory:
     def rescale(self, scale: Float64[np.ndarray, "2"]) -> None:
         """Carry everybody over to a new frame size."""
         self._departures = [
-            Departure(
-                number=departure.number,
+            replace(
+                departure,
                 box_px=(departure.box_px * np.tile(scale, 2)).astype(np.float32),
                 velocity_px_s=departure.velocity_px_s * scale,
-                appearance=departure.appearance,
-                left_ns=departure.left_ns,
             )
             for departure in self._departures
         ]

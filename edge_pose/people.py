@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float32
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
-from edge_pose.crop import letterbox, take_crop
-from edge_pose.decode import LOCATOR_MARGIN, decode_detections, decode_poses, decode_region
+from edge_pose.crop import letterbox, take_crop, take_locator_crop
+from edge_pose.decode import decode_detections, decode_poses, decode_region
 from edge_pose.engines import Engines
 from edge_pose.inference import infer
 from edge_pose.likeness import quality
@@ -159,12 +159,7 @@ class PoseEstimator:
         """Find out where the body reaches whose visible part is in a box."""
         network = self._manifest.networks.locator
         with self._timed("locate"):
-            crop = take_crop(
-                frame.image,
-                region_of_box(box_px, LOCATOR_MARGIN),
-                side_px=network.width_px,
-                black_outside=True,
-            )
+            crop = take_locator_crop(frame.image, box_px, side_px=network.width_px)
             outputs = infer(self._engines.locator, network, [crop.image])
             return decode_region(outputs, crop, box_px, reach=self._manifest.crop.reach)
 

@@ -10,7 +10,7 @@ et al. 2020, arXiv:2006.10204).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -43,19 +43,15 @@ class Region:
     def shifted(self, by_px: Float64[np.ndarray, "2"]) -> "Region":
         """Return the same square elsewhere."""
         x, y = self.centre_px
-        return Region(
-            centre_px=(x + float(by_px[0]), y + float(by_px[1])),
-            side_px=self.side_px,
-            turn_rad=self.turn_rad,
-        )
+        return replace(self, centre_px=(x + float(by_px[0]), y + float(by_px[1])))
 
     def scaled(self, scale: Float64[np.ndarray, "2"]) -> "Region":
         """Return the square in a picture of another size, by factors for x and y."""
         x, y = self.centre_px
-        return Region(
+        return replace(
+            self,
             centre_px=(x * float(scale[0]), y * float(scale[1])),
             side_px=self.side_px * math.sqrt(float(scale[0]) * float(scale[1])),
-            turn_rad=self.turn_rad,
         )
 
 

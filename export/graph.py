@@ -48,24 +48,17 @@ class _Pose(nn.Module):
         return out["joints_px"], out["joints_m"], scores, presence, out["reach_px"]
 
 
-class _Detector(nn.Module):
-    def __init__(self, network: DetectorNet) -> None:
+class _Candidates(nn.Module):
+    """A network that offers many places, each with a score."""
+
+    def __init__(self, network: nn.Module, places: str) -> None:
         super().__init__()
         self.network = network
+        self.places = places
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         out = self.network(image)
-        return out["boxes_px"], torch.sigmoid(out["score_logits"])
-
-
-class _Locator(nn.Module):
-    def __init__(self, network: LocatorNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.network(image)
-        return out["points_px"], torch.sigmoid(out["score_logits"])
+        return out[self.places], torch.sigmoid(out["score_logits"])
 
 
 def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -79,13 +72,20 @@ def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], pa
 
 def export_detector(network: DetectorNet, path: Path) -> None:
     """Write the detector for one frame at a time."""
-    _export(_Detector(network), INPUT_PX, ["boxes_px", "scores"], path, batch=1)
+    _export(_Candidates(network, "boxes_px"), INPUT_PX, ["boxes_px", "scores"], path, batch=1)
 
 
 def export_locator(network: LocatorNet, path: Path) -> None:
     """Write the locator for one box at a time."""
     # It only says where to look first: a byte a weight moves its points by a fraction of a pixel.
-    _export(_Locator(network), LOCATOR_PX, ["points_px", "scores"], path, batch=1, store=_as_bytes)
+    _export(
+        _Candidates(network, "points_px"),
+        LOCATOR_PX,
+        ["points_px", "scores"],
+        path,
+        batch=1,
+        store=_as_bytes,
+    )
 
 
 def _export(

@@ -13,9 +13,8 @@ from typing import Final
 import numpy as np
 
 from edge_pose import skeleton
-from edge_pose.crop import letterbox, take_crop
-from edge_pose.decode import LOCATOR_MARGIN
-from edge_pose.region import region_of_body, region_of_box
+from edge_pose.crop import letterbox, take_locator_crop
+from edge_pose.region import region_of_body
 from export.graph import export_detector, export_locator, export_pose
 from train.calibrate import identity
 from train.detector import DetectorNet
@@ -81,12 +80,7 @@ def golden_pictures(rendered: Path) -> dict[str, np.ndarray]:
         for frame in crowds[:_GOLDEN_FRAMES]
     ]
     squares = [
-        take_crop(
-            person.image,
-            region_of_box(person.box_px, LOCATOR_MARGIN),
-            side_px=LOCATOR_PX,
-            black_outside=True,
-        ).image
+        take_locator_crop(person.image, person.box_px, side_px=LOCATOR_PX).image
         for person in chosen[:_GOLDEN_FRAMES]
     ]
     return {

@@ -9,6 +9,7 @@ import pytest
 from jaxtyping import Float32
 
 from edge_pose.errors import SourceError
+from edge_pose.region import Region, region_of_body
 from edge_pose.skeleton import INDEX, JOINTS
 from train.label_cache import (
     LabelFolder,
@@ -29,7 +30,7 @@ from train.teacher import (
     turn_down,
 )
 from train.teacher_people import MAPS, anchors, decode, iou, merge
-from train.teacher_pose import MIRROR, Region, Sighting, region_between
+from train.teacher_pose import MIRROR, Sighting, draw
 from train.weights import DEFAULT_CACHE, PEOPLE_SSD, POSE_HEAVY, WeightsError, fetch
 
 PICTURE_SHAPE = (400, 300)
@@ -97,8 +98,8 @@ def test_the_mirror_of_the_landmarks_undoes_itself_and_swaps_sides() -> None:
 
 
 def test_the_region_of_a_person_lying_to_the_right_is_turned_a_quarter_clockwise() -> None:
-    region = region_between(np.array([100.0, 80.0]), np.array([140.0, 80.0]))
-    assert region.angle_rad == pytest.approx(np.pi / 2)
+    region = region_of_body(np.array([[100.0, 80.0], [140.0, 80.0]]))
+    assert region.turn_rad == pytest.approx(np.pi / 2)
     assert region.side_px == pytest.approx(2 * 1.25 * 40)
     # straight up in the region is to the right in the picture
     image_from_region = region.image_from_region(101)
@@ -109,8 +110,8 @@ def test_the_region_of_a_person_lying_to_the_right_is_turned_a_quarter_clockwise
 def test_what_is_cut_from_a_region_is_upright_and_a_mask_goes_back_where_it_came_from() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     image[95:106, 130:141] = 255  # to the right of the middle
-    region = Region(centre_px=(100.0, 100.0), side_px=100.0, angle_rad=np.pi / 2)
-    cut = region.cut(image, 256)
+    region = Region(centre_px=(100.0, 100.0), side_px=100.0, turn_rad=np.pi / 2)
+    cut = draw(image, region, 256)
     rows, columns = np.nonzero(cut[:, :, 0] > 127)
     assert rows.mean() < 64  # now above the middle
     assert columns.mean() == pytest.approx(127.5, abs=1)
@@ -129,7 +130,6 @@ def person_at(around: Float32[np.ndarray, "4"]) -> Sighting:
     region = Region(
         centre_px=((x0 + x1) / 2, (y0 + y1) / 2),
         side_px=max(x1 - x0, y1 - y0) * 1.25,
-        angle_rad=0.0,
     )
     full = np.zeros(PICTURE_SHAPE, np.uint8)
     full[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1] = 1

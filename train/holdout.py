@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime
 from jaxtyping import Bool, Float32
 
-from edge_pose.crop import apply_affine, take_crop
-from edge_pose.decode import LOCATOR_MARGIN, decode_region
+from edge_pose.crop import apply_affine, take_locator_crop
+from edge_pose.decode import decode_region
 from edge_pose.region import REACH, Region, region_of_body, region_of_box
 from train.locator import INPUT_PX as LOCATOR_PX
 from train.pose_augment import Person, TrainingCrop, cut_crop
@@ -84,8 +84,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _locate(session: onnxruntime.InferenceSession, person: Person) -> Region | None:
-    square = region_of_box(person.box_px, LOCATOR_MARGIN)
-    crop = take_crop(person.image, square, side_px=LOCATOR_PX, black_outside=True)
+    crop = take_locator_crop(person.image, person.box_px, side_px=LOCATOR_PX)
     planes = crop.image[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32)
     points_px, scores = session.run(["points_px", "scores"], {"image": planes / 127.5 - 1})
     outputs = {"points_px": points_px, "scores": scores}

@@ -22,7 +22,7 @@ from edge_pose.skeleton import INDEX, LIMBS_12, NUM_JOINTS
 from train.label_cache import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.sources import GivenBox, Picture
 from train.teacher_people import People, PeopleTeacher, iou
-from train.teacher_pose import PoseTeacher, Sighting
+from train.teacher_pose import PoseTeacher, Sighting, reach_of_region
 from train.weights import PEOPLE_SSD, POSE_DETECTION, POSE_FULL, POSE_HEAVY, fetch
 
 TEACHERS: Final = {
@@ -163,7 +163,7 @@ def opinion_of(
         joints_px=joints_px,
         confidence=confidence,
         box_px=_visible_box(joints_px[confidence > SURE], box_px, mask),
-        reach_px=sighting.region.reach_px(),
+        reach_px=reach_of_region(sighting.region),
         mask=mask,
         person=sighting.person,
         disagreement_px=apart,

@@ -29,6 +29,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from edge_pose.crop import LOCATOR_MARGIN
+from edge_pose.region import REACH as SIDE_PER_REACH
+from edge_pose.region import Region, region_of_body, region_of_box
+
 DETECTOR_PX: Final = 224
 LANDMARK_PX: Final = 256
 LANDMARKS: Final = 33
@@ -36,64 +40,36 @@ HIPS, REACH = 33, 34
 CORNER_TO_CENTRE: Final = 0.5
 """The network counts pixels from the corner of the first one: on 100 pictures, x on a picture plus
 x on its mirror image was 256.1 ± 0.2, where pixel centres at integers would give 255."""
-REGION_SCALE: Final = 1.25
 FINAL_WEIGHT: Final = 2 / 3
 """Of the large network's opinion, when it is averaged with the small one's."""
 LEAST_DETECTION: Final = 0.4
 LEAST_FIT: Final = 0.1
 SHOULDERS_DOWN: Final = 0.2
 """Where the shoulders of a standing or sitting person lie in the box, from the top."""
-BOX_MARGIN: Final = 1.3
-"""How much more than the person's box the pose detector is shown."""
 
 _MIRROR_BODY: Final = tuple(i + 1 if i % 2 else i - 1 for i in range(11, LANDMARKS))
 MIRROR: Final = (0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *_MIRROR_BODY)
 """Left for right among the 33 landmarks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """An upright person's square in a picture."""
-
-    centre_px: tuple[float, float]
-    side_px: float
-    angle_rad: float
-    """Clockwise on the screen: 0 is upright."""
-
-    def image_from_region(self, size: int) -> Float64[np.ndarray, "2 3"]:
-        """Map pixels of the region, drawn `size` pixels wide, to picture pixels."""
-        scale = self.side_px / size
-        cos, sin = np.cos(self.angle_rad) * scale, np.sin(self.angle_rad) * scale
-        turn = np.array([[cos, -sin], [sin, cos]])
-        middle = np.full(2, (size - 1) / 2)
-        return np.column_stack([turn, np.asarray(self.centre_px) - turn @ middle])
-
-    def cut(self, image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Draw the region upright."""
-        return cv2.warpAffine(
-            image,
-            self.image_from_region(size),
-            (size, size),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-
-    def reach_px(self) -> Float32[np.ndarray, "2 2"]:
-        """Return the two points that span the region, as `region_between` takes them."""
-        up = np.array([np.sin(self.angle_rad), -np.cos(self.angle_rad)])
-        hips = np.asarray(self.centre_px)
-        reach = hips + self.side_px / (2 * REGION_SCALE) * up
-        return np.stack([hips, reach]).astype(np.float32)
-
-
-def region_between(hips_px: np.ndarray, reach_px: np.ndarray) -> Region:
-    """Return the region of a body whose hips and reach are known."""
-    dx, dy = (float(value) for value in reach_px - hips_px)
-    return Region(
-        centre_px=(float(hips_px[0]), float(hips_px[1])),
-        side_px=max(2 * REGION_SCALE * float(np.hypot(dx, dy)), 1.0),
-        angle_rad=float(np.arctan2(dx, -dy)),
+def draw(
+    image: UInt8[np.ndarray, "h w 3"], region: Region, size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw a region upright; beyond the picture its outermost pixels go on."""
+    return cv2.warpAffine(
+        image,
+        region.image_from_region(size),
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def reach_of_region(region: Region) -> Float32[np.ndarray, "2 2"]:
+    """Return the two points that span a region, as `region_of_body` takes them."""
+    up = np.array([np.sin(region.turn_rad), -np.cos(region.turn_rad)])
+    hips = np.asarray(region.centre_px)
+    return np.stack([hips, hips + region.side_px / SIDE_PER_REACH * up]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,12 +158,7 @@ class PoseDetector:
         self, image: UInt8[np.ndarray, "h w 3"], box_px: Float32[np.ndarray, "4"]
     ) -> Region | None:
         """Return the region of the person who fits the box best, or None."""
-        x0, y0, x1, y1 = (float(value) for value in box_px)
-        square = Region(
-            centre_px=((x0 + x1) / 2, (y0 + y1) / 2),
-            side_px=max(x1 - x0, y1 - y0) * BOX_MARGIN,
-            angle_rad=0.0,
-        )
+        square = region_of_box(box_px, LOCATOR_MARGIN)
         image_from_square = square.image_from_region(DETECTOR_PX)
         drawn = cv2.warpAffine(
             image,
@@ -207,8 +178,9 @@ class PoseDetector:
         best = int(np.argmax(np.where(scores >= LEAST_DETECTION, fit, 0)))
         if fit[best] < LEAST_FIT or scores[best] < LEAST_DETECTION:
             return None
-        hips, reach = points[best, :2] @ image_from_square[:, :2].T + image_from_square[:, 2]
-        return region_between(hips, reach)
+        return region_of_body(
+            points[best, :2] @ image_from_square[:, :2].T + image_from_square[:, 2]
+        )
 
 
 class PoseTeacher:
@@ -229,19 +201,17 @@ class PoseTeacher:
     ) -> Sighting | None:
         """Look at the person in a box; None when the first look finds nobody there."""
         detected = self._detector.find(image, box_px)
-        starts = (
-            [_region_of_box(box_px)] if detected is None else [detected, _region_of_box(box_px)]
-        )
+        starts = [region_of_box(box_px)] if detected is None else [detected, region_of_box(box_px)]
         for start in starts:
-            first = self._first.look(start.cut(image, LANDMARK_PX))
+            first = self._first.look(draw(image, start, LANDMARK_PX))
             if first.person >= least_person:
                 break
         else:
             return None
         to_image = start.image_from_region(LANDMARK_PX)
         placed = first.points[[HIPS, REACH]] @ to_image[:, :2].T + to_image[:, 2]
-        region = region_between(placed[0], placed[1])
-        square = region.cut(image, LANDMARK_PX)
+        region = region_of_body(placed)
+        square = draw(image, region, LANDMARK_PX)
         plain = self._final.look(square)
         mirrored = self._first.look(cv2.flip(square, 1))
         return _agree(plain, mirrored, region)
@@ -267,12 +237,6 @@ def _weighted(
     final: Float[np.ndarray, "..."], first: Float[np.ndarray, "..."]
 ) -> Float32[np.ndarray, "..."]:
     return (FINAL_WEIGHT * final + (1 - FINAL_WEIGHT) * first).astype(np.float32)
-
-
-def _region_of_box(box_px: Float32[np.ndarray, "4"]) -> Region:
-    x0, y0, x1, y1 = (float(value) for value in box_px)
-    side = max(x1 - x0, y1 - y0) * REGION_SCALE
-    return Region(centre_px=((x0 + x1) / 2, (y0 + y1) / 2), side_px=side, angle_rad=0.0)
 
 
 def _closeness(
