@@ -15,6 +15,7 @@ from edge_pose.boxes import suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
 from edge_pose.region import Region, region_of_body
+from edge_pose.sweep import View, is_cut
 from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
 
 _MOST_CANDIDATES: Final = 200
@@ -30,26 +31,40 @@ def decode_detections(
     outputs: Mapping[str, np.ndarray],
     fitted: Letterbox,
     *,
+    view: View,
     frame_size_px: tuple[int, int],
     min_score: float,
     max_overlap: float,
 ) -> list[Detection]:
-    """Turn the detector's boxes into people, best first; `frame_size_px` is width, height."""
+    """Turn the detector's boxes into people, best first; `frame_size_px` is width, height.
+
+    `fitted` shows the `view` of the frame.  A box that the view's edge cuts is left to other views.
+    """
     scores = outputs["scores"][0]
     likely = np.flatnonzero(scores >= min_score)
     if likely.size == 0:
         return []
     order = likely[np.argsort(-scores[likely], kind="stable")][:_MOST_CANDIDATES]
     corners = outputs["boxes_px"][0][order].reshape(-1, 2, 2)
-    corners = apply_affine(fitted.image_from_input, corners)
+    corners = apply_affine(fitted.image_from_input, corners) + view[:2]
     limit = np.array(frame_size_px, np.float32) - 1.0
     boxes = np.clip(corners, 0.0, limit).reshape(-1, 4)
+    cut = is_cut(boxes, view, frame_size_px)
     kept = suppress(boxes, max_overlap=max_overlap)
     return [
         Detection(box_px=boxes[index], score=float(scores[order[index]]))
         for index in kept
-        if boxes[index, 2] > boxes[index, 0] and boxes[index, 3] > boxes[index, 1]
+        if not cut[index]
+        and boxes[index, 2] > boxes[index, 0]
+        and boxes[index, 3] > boxes[index, 1]
     ]
+
+
+def merged(detections: Sequence[Detection], *, max_overlap: float) -> list[Detection]:
+    """Join what several views showed, best first, everybody once."""
+    best_first = sorted(detections, key=lambda detection: -detection.score)
+    boxes = np.array([detection.box_px for detection in best_first], np.float32).reshape(-1, 4)
+    return [best_first[index] for index in suppress(boxes, max_overlap=max_overlap)]
 
 
 def decode_region(

@@ -16,13 +16,14 @@ from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import letterbox, take_crop, take_locator_crop
-from edge_pose.decode import decode_detections, decode_poses, decode_region
+from edge_pose.decode import decode_detections, decode_poses, decode_region, merged
 from edge_pose.engines import Engines
 from edge_pose.inference import infer
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import Region, region_of_box
 from edge_pose.smooth import PoseFilter, SmoothSettings
+from edge_pose.sweep import Sweep, View
 from edge_pose.track import Proposal, Track, Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
@@ -70,6 +71,7 @@ class PoseEstimator:
         self._settings = settings or EstimatorSettings()
         self._clock = clock
         self._tracker = Tracker(self._settings.tracking)
+        self._sweep = Sweep()
         self._people: dict[Track, _Person] = {}
         self._intrinsics: Intrinsics | None = None
         self._times_ms = dict.fromkeys(STAGES, 0.0)
@@ -94,12 +96,16 @@ class PoseEstimator:
         self._times_ms = dict.fromkeys(STAGES, 0.0)
         with self._timed("total"):
             intrinsics = self._fit_to(frame)
-            detections = (
-                self._detect(frame) if self._tracker.detection_due(frame.captured_ns) else None
-            )
             size = (intrinsics.width_px, intrinsics.height_px)
+            views: tuple[View, ...] = ()
+            detections = None
+            if self._tracker.detection_due(frame.captured_ns):
+                views = self._sweep.next_views(*size)
+                detections = self._detect(frame, views)
             with self._timed("track"):
-                proposals = self._tracker.propose(frame.captured_ns, detections, frame_size_px=size)
+                proposals = self._tracker.propose(
+                    frame.captured_ns, detections, frame_size_px=size, views=views
+                )
             seen = self._look(frame, proposals, intrinsics)
             with self._timed("track"):
                 tracks = self._tracker.update(frame.captured_ns, proposals, seen)
@@ -119,23 +125,30 @@ class PoseEstimator:
             return self._intrinsics
         return old
 
-    def _detect(self, frame: Frame) -> list[Detection]:
-        network = self._manifest.networks.detector
+    def _detect(self, frame: Frame, views: Sequence[View]) -> list[Detection]:
+        """Look for people in every view; who is seen in two is one."""
         with self._timed("detect"):
-            fitted = letterbox(
-                frame.image,
-                width_px=network.width_px,
-                height_px=network.height_px,
-                pad_value=network.pad_value or 0.0,
-            )
-            height, width = frame.image.shape[:2]
-            return decode_detections(
-                infer(self._engines.detector, network, [fitted.image]),
-                fitted,
-                frame_size_px=(width, height),
-                min_score=self._settings.detector_score_min,
-                max_overlap=self._settings.detector_overlap_max,
-            )
+            found = [detection for view in views for detection in self._detect_in(frame, view)]
+            return merged(found, max_overlap=self._settings.detector_overlap_max)
+
+    def _detect_in(self, frame: Frame, view: View) -> list[Detection]:
+        network = self._manifest.networks.detector
+        x0, y0, x1, y1 = (int(value) for value in view)
+        fitted = letterbox(
+            frame.image[y0:y1, x0:x1],
+            width_px=network.width_px,
+            height_px=network.height_px,
+            pad_value=network.pad_value or 0.0,
+        )
+        height, width = frame.image.shape[:2]
+        return decode_detections(
+            infer(self._engines.detector, network, [fitted.image]),
+            fitted,
+            view=view,
+            frame_size_px=(width, height),
+            min_score=self._settings.detector_score_min,
+            max_overlap=self._settings.detector_overlap_max,
+        )
 
     def _look(
         self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics

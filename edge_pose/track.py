@@ -19,6 +19,7 @@ from edge_pose.boxes import overlaps
 from edge_pose.likeness import FEWEST_JOINTS, box_of, pose_likeness, quality
 from edge_pose.memory import LONGEST_FORECAST_S, Departure, Memory, nearness, seconds
 from edge_pose.region import Region
+from edge_pose.sweep import View
 from edge_pose.types import Detection, RelativePose
 
 _SAME_PERSON: Final = 0.5
@@ -47,7 +48,7 @@ class TrackSettings:
     """How patient the tracker is."""
 
     max_people: int = 8
-    detect_every: int = 10
+    detect_every: int = 6
     """Frames between two runs of the detector while everybody is in sight."""
     presence_min: float = 0.5
     joint_score_min: float = 0.3
@@ -184,10 +185,12 @@ class Tracker:
         detections: Sequence[Detection] | None,
         *,
         frame_size_px: tuple[int, int],
+        views: Sequence[View],
     ) -> list[Proposal]:
         """Say where to look: at everybody followed, then at whom else the detector found.
 
-        `detections` is None on frames without the detector; `frame_size_px` is width, height.
+        `detections` is None on frames without the detector; `frame_size_px` is width, height;
+        `views` are the parts of the frame in which the detector looked.
         """
         if at_ns < self._at_ns:
             self._tracks = []
@@ -202,8 +205,10 @@ class Tracker:
         proposals = []
         for index, track in enumerate(self._tracks):
             matched = partner.get(index)
-            if detections is not None:
-                track.unconfirmed = 0 if matched is not None else track.unconfirmed + 1
+            if matched is not None:
+                track.unconfirmed = 0
+            elif any(_shows(view, expected[index]) for view in views):
+                track.unconfirmed += 1
             box, detection = expected[index], None
             region: Region | None = track.region_at(at_ns)
             if matched is not None:
@@ -386,6 +391,12 @@ class Tracker:
 
 def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "boxes 4"]:
     return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def _shows(view: View, box_px: Float32[np.ndarray, "4"]) -> bool:
+    """Tell whether the detector would have seen the middle of a box in this view."""
+    middle = (box_px[:2] + box_px[2:]) / 2.0
+    return bool(((middle >= view[:2]) & (middle < view[2:])).all())
 
 
 def _is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:

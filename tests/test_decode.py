@@ -18,6 +18,7 @@ def detections(boxes: list[list[float]], scores: list[float]) -> list[Detection]
     return decode_detections(
         {"boxes_px": np.array([boxes], np.float32), "scores": np.array([scores], np.float32)},
         letterbox(FRAME, width_px=320, height_px=320, pad_value=0.0),
+        view=np.array([0, 0, 640, 480], np.float32),
         frame_size_px=(640, 480),
         min_score=0.4,
         max_overlap=0.5,

@@ -14,6 +14,7 @@ from edge_pose.types import Detection, RelativePose
 
 MS = 1_000_000
 SIZE = (1280, 720)
+WHOLE = [np.array([0, 0, *SIZE], np.float32)]
 
 
 def pose_at(x: float, *, height: float = 300.0, presence: float = 0.95) -> RelativePose:
@@ -48,7 +49,7 @@ class Stage:
             if self.tracker.detection_due(self.at_ns)
             else None
         )
-        proposals = self.tracker.propose(self.at_ns, found, frame_size_px=SIZE)
+        proposals = self.tracker.propose(self.at_ns, found, frame_size_px=SIZE, views=WHOLE)
         looks = [self._look(proposal, poses) for proposal in proposals]
         return self.tracker.update(self.at_ns, proposals, looks)
 
@@ -98,7 +99,7 @@ def test_two_crops_of_one_person_are_one_sighting() -> None:
         detection_of(person),
         replace(detection_of(person), box_px=box_of(pose_at(330), 0.3)),
     ]
-    proposals = tracker.propose(0, detections, frame_size_px=SIZE)
+    proposals = tracker.propose(0, detections, frame_size_px=SIZE, views=WHOLE)
     assert len(proposals) == 2
     assert numbers(tracker.update(0, proposals, [person, pose_at(303)])) == [1]
 
@@ -191,7 +192,7 @@ def test_whoever_walks_out_of_the_frame_is_not_looked_for_outside() -> None:
     stage = Stage()
     for index in range(40):
         stage.play(pose_at(900 + 20 * index))
-        proposals = stage.tracker.propose(stage.at_ns, None, frame_size_px=SIZE)
+        proposals = stage.tracker.propose(stage.at_ns, None, frame_size_px=SIZE, views=WHOLE)
         assert all(proposal.box_px[0] < SIZE[0] for proposal in proposals)
 
 
