@@ -8,6 +8,7 @@ from jaxtyping import Float32
 
 from edge_pose.skeleton import INDEX
 from train.detector import DetectorNet
+from train.sharpen import sharpened
 from train.student import INPUT_SIZE_PX, LANDMARKS, STARTS, PoseNet
 from train.teacher_people import INPUT_PX, PERSON
 from train.weights import DEFAULT_CACHE, PEOPLE_SSD, ModelFile, fetch
@@ -39,8 +40,11 @@ def test_a_student_starts_as_accurate_as_the_published_landmarks(start: str) -> 
     theirs = published(STARTS[start].file, image)
     landmarks_px = theirs["Identity"].reshape(39, 5)[:, :2]
     world_m = theirs["Identity_4"].reshape(39, 3)
+    network = PoseNet(start)
+    planes = torch.from_numpy(image).permute(0, 3, 1, 2)
     with torch.no_grad():
-        ours = PoseNet(start)(torch.from_numpy(image).permute(0, 3, 1, 2))
+        ours = network.predict(network.stem(planes)[0])
+        whole = network(planes)["joints_px"][0]
     joints_px, joints_m = ours["joints_px"][0].numpy(), ours["joints_m"][0].numpy()
     hips_m = world_m[[23, 24]].mean(axis=0)
     for name, shares in LANDMARKS.items():
@@ -48,6 +52,12 @@ def test_a_student_starts_as_accurate_as_the_published_landmarks(start: str) -> 
         wanted_m = sum(share * world_m[number] for number, share in shares.items()) - hips_m
         np.testing.assert_allclose(joints_px[INDEX[name]], wanted_px, atol=0.02, err_msg=name)
         np.testing.assert_allclose(joints_m[INDEX[name]], wanted_m, atol=1e-4, err_msg=name)
+    heat = torch.from_numpy(theirs["Identity_3"]).permute(2, 0, 1)[None, 15:17]
+    wrists_px = torch.from_numpy(landmarks_px[None, 15:17] - 0.5)
+    wanted = sharpened(wrists_px, heat, INPUT_SIZE_PX)[0]
+    np.testing.assert_allclose(
+        whole[[INDEX["left_wrist"], INDEX["right_wrist"]]], wanted, atol=0.02
+    )
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class _Chain(nn.Module):
-    """Graphs in a row, each of which answers with a list of one."""
+    """Graphs in a row, each of which goes on from the first answer of the one before."""
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _Chain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for part in self.parts:
-            (x,) = part(x)
+            x = part(x)[0]
         return x
 
 

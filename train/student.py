@@ -5,11 +5,12 @@ In: `image` [batch, 3, 256, 256], RGB, pixel / 255.  Out, as a dict of tensors: 
 ray, `score_logits` [batch, 25], `presence_logits` [batch], `reach_px` [batch, 2, 2]: the middle of
 the hips, and the point straight above it as far away as the body reaches.
 
-The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder and their
-regression tower, without the decoders that draw heat maps and masks, which the regression does not
-read.  The head is ours: 25 joints instead of 33 landmarks, started from linear combinations of
-theirs, so that training begins at their accuracy. The trunk is cut in two, so that a small machine
-can keep the part at high resolution, which is slow to train, as it is.
+The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder, their
+regression tower and their heat maps, without what draws masks.  The head is ours: 25 joints instead
+of 33 landmarks, started from linear combinations of theirs, so that training begins at their
+accuracy. The trunk is cut in two, so that a small machine can keep the part at high resolution,
+which is slow to train, as it is.  The heat maps belong to that part: they sharpen the answer of a
+whole look (`forward`), and training what lies behind the cut does without them.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from edge_pose import skeleton
 from train import weights
+from train.sharpen import sharpened
 from train.tflite_graph import TfliteGraph, input_of, output_indices
 
 INPUT_SIZE_PX: Final = 256
@@ -84,6 +86,16 @@ LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
 """Where each joint starts among the 33 landmarks of MediaPipe; the weights of a row sum to one."""
 
 
+_SINGLE: Final = {
+    skeleton.INDEX[name]: next(iter(shares))
+    for name, shares in LANDMARKS.items()
+    if len(shares) == 1
+}
+_MAPPED: Final = list(_SINGLE)
+"""Joints that have a heat map of their own: those that are one of the published landmarks."""
+_MAPS: Final = list(_SINGLE.values())
+
+
 class PoseNet(nn.Module):
     """Encoder, regression tower and head."""
 
@@ -92,10 +104,10 @@ class PoseNet(nn.Module):
         super().__init__()
         spec = STARTS[start]
         file_bytes = weights.fetch(spec.file, cache).read_bytes()
-        landmarks, presence, _, _, world = output_indices(file_bytes)
+        landmarks, presence, _, heat, world = output_indices(file_bytes)
         features = input_of(file_bytes, landmarks, steps_back=2)
         self.start = start
-        self.stem = TfliteGraph(file_bytes, [spec.cut])
+        self.stem = TfliteGraph(file_bytes, [spec.cut, heat])
         self.tower = TfliteGraph(file_bytes, [features], source=spec.cut)
         self.head = nn.Conv2d(spec.channels, skeleton.NUM_JOINTS * _VALUES + 1, 2)
         self.reach = nn.Conv2d(spec.channels, 2 * 2, 2)
@@ -108,10 +120,15 @@ class PoseNet(nn.Module):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Predict from pictures [batch, 3, 256, 256]."""
-        return self.predict(self.stem(image)[0])
+        features, heat = self.stem(image)
+        answer = self.predict(features)
+        joints_px = answer["joints_px"].clone()
+        joints_px[:, _MAPPED] = sharpened(joints_px[:, _MAPPED], heat[:, _MAPS], INPUT_SIZE_PX)
+        hips_px = joints_px[:, _HIPS, :].mean(1, keepdim=True)
+        return answer | {"joints_px": _with_pelvis(joints_px, hips_px)}
 
     def predict(self, stem_features: Tensor) -> dict[str, Tensor]:
-        """Predict from what the stem made of the pictures."""
+        """Predict from what the stem made of the pictures, by regression alone."""
         return self.answer(self.tower(stem_features)[0])
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
