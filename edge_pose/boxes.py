@@ -29,3 +29,17 @@ def suppress(boxes_px: Float32[np.ndarray, "boxes 4"], *, max_overlap: float) ->
             kept.append(index)
             alive &= overlap[index] <= max_overlap
     return kept
+
+
+def contains_middle(outer_px: Float32[np.ndarray, "4"], box_px: Float32[np.ndarray, "4"]) -> bool:
+    """Tell whether the middle of a box lies in another one."""
+    middle = (box_px[:2] + box_px[2:]) / 2.0
+    return bool(((middle >= outer_px[:2]) & (middle < outer_px[2:])).all())
+
+
+def is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
+    """Tell whether a fifth of the box is in the frame and large enough to show a person."""
+    limit = np.array(frame_size_px, np.float32)
+    sides = np.clip(box_px[2:], 0.0, limit) - np.clip(box_px[:2], 0.0, limit)
+    whole = float(np.prod(box_px[2:] - box_px[:2]))
+    return float(sides.max()) >= 8.0 and float(np.prod(sides)) >= 0.2 * whole  # noqa: PLR2004 stated above

@@ -15,16 +15,18 @@ from jaxtyping import Bool, Float32
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
-from edge_pose.crop import letterbox, take_crop, take_locator_crop
-from edge_pose.decode import decode_detections, decode_poses, decode_region, merged
+from edge_pose.crop import take_crop, take_locator_crop
+from edge_pose.decode import decode_poses, decode_region
+from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines import Engines
 from edge_pose.inference import infer
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import Region, region_of_box
+from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View
-from edge_pose.track import Proposal, Track, Tracker, TrackSettings
+from edge_pose.track import Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
 STAGES: Final = ("detect", "locate", "crop", "pose", "track", "place", "total")
@@ -38,8 +40,7 @@ class EstimatorSettings:
     tracking: TrackSettings = field(default_factory=TrackSettings)
     smoothing: SmoothSettings | None = field(default_factory=SmoothSettings)
     """None publishes every frame as it was seen."""
-    detector_score_min: float = 0.4
-    detector_overlap_max: float = 0.6
+    detecting: DetectSettings = field(default_factory=DetectSettings)
 
 
 @dataclass(slots=True)
@@ -126,29 +127,14 @@ class PoseEstimator:
         return old
 
     def _detect(self, frame: Frame, views: Sequence[View]) -> list[Detection]:
-        """Look for people in every view; who is seen in two is one."""
         with self._timed("detect"):
-            found = [detection for view in views for detection in self._detect_in(frame, view)]
-            return merged(found, max_overlap=self._settings.detector_overlap_max)
-
-    def _detect_in(self, frame: Frame, view: View) -> list[Detection]:
-        network = self._manifest.networks.detector
-        x0, y0, x1, y1 = (int(value) for value in view)
-        fitted = letterbox(
-            frame.image[y0:y1, x0:x1],
-            width_px=network.width_px,
-            height_px=network.height_px,
-            pad_value=network.pad_value or 0.0,
-        )
-        height, width = frame.image.shape[:2]
-        return decode_detections(
-            infer(self._engines.detector, network, [fitted.image]),
-            fitted,
-            view=view,
-            frame_size_px=(width, height),
-            min_score=self._settings.detector_score_min,
-            max_overlap=self._settings.detector_overlap_max,
-        )
+            return find_people(
+                self._engines.detector,
+                self._manifest.networks.detector,
+                frame.image,
+                views,
+                self._settings.detecting,
+            )
 
     def _look(
         self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics

@@ -44,7 +44,7 @@ def test_the_picture_transposed_gives_the_answer_transposed() -> None:
 def test_gradients_reach_the_places_and_the_heat() -> None:
     said = torch.tensor([[[100.0, 60.0]]], requires_grad=True)
     heat = warm_at(26.0, 14.0, logit=-1.5).requires_grad_()
-    sharpened(said, heat, SIDE_PX).sum().backward()
+    sharpened(said, heat, SIDE_PX).sum().backward()  # type: ignore[no-untyped-call]
     assert said.grad is not None
     assert heat.grad is not None
     assert said.grad.abs().sum() > 0

@@ -1,5 +1,6 @@
 """Readers of real pictures: keys and groups that last, boxes in pixels, faults named."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,43 @@ def test_one_day_at_the_desk_is_one_group(tmp_path: Path) -> None:
         write_picture(tmp_path / name)
     groups = {picture.key: picture.group for picture in sitting_posture(tmp_path).pictures()}
     assert sorted(set(groups.values())) == ["sitting-posture/20241012", "sitting-posture/20241013"]
+
+
+def write_points(path: Path, *, names: list[str], values: list[float]) -> None:
+    category = {"id": 1, "name": "Bad", "keypoints": names}
+    picture = {"id": 7, "file_name": "good_20241012_1.jpg", "width": 80, "height": 40}
+    mark = {"image_id": 7, "category_id": 1, "keypoints": values}
+    content = {"categories": [category], "images": [picture], "annotations": [mark]}
+    path.write_text(json.dumps(content))
+
+
+def test_points_that_people_set_come_with_the_picture_in_its_own_pixels(tmp_path: Path) -> None:
+    """The file was written for a picture twice as large, with another ending."""
+    write_picture(tmp_path / "good_20241012_1.png", width=40, height=20)
+    write_picture(tmp_path / "good_20241012_2.png")
+    names = ["bottom", "shoulder", "head"]
+    write_points(tmp_path / "train.coco.json", names=names, values=[40, 20, 2, 0, 0, 0, 80, 4, 1])
+    first, second = sitting_posture(tmp_path).pictures()
+    assert second.points == ()
+    assert [point.name for point in first.points] == ["bottom", "head"]
+    # the middle of 40 x 20 pixels, and the right edge of pixel 39 a tenth of the height down
+    np.testing.assert_allclose(first.points[0].place_px, [19.5, 9.5])
+    np.testing.assert_allclose(first.points[1].place_px, [39.5, 1.5])
+
+
+@pytest.mark.parametrize("text", ["[", "[]", "{}", '{"categories": [], "images": []}'])
+def test_a_file_of_points_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    write_picture(tmp_path / "good_20241012_1.png")
+    (tmp_path / "train.coco.json").write_text(text)
+    with pytest.raises(SourceError, match=r"train\.coco\.json is no COCO file"):
+        sitting_posture(tmp_path)
+
+
+def test_a_name_too_few_for_the_points_is_an_error(tmp_path: Path) -> None:
+    write_picture(tmp_path / "good_20241012_1.png")
+    write_points(tmp_path / "train.coco.json", names=["head"], values=[1, 1, 2, 3, 3, 2])
+    with pytest.raises(SourceError, match="is no COCO file"):
+        sitting_posture(tmp_path)
 
 
 def test_every_third_frame_of_a_clip_is_the_right_frame(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from train.synth import activities, hands
 from train.synth.anatomy import BodyModel, PosedBody
 from train.synth.contact import deepest_contact_m, segment_distance_m
 from train.synth.kinematics import Posture, bend_limb
+from train.synth.on_feet import stand
 from train.synth.posing import Poser
 from train.synth.rotations import (
     about,
@@ -23,7 +24,6 @@ from train.synth.rotations import (
     twist_about,
     unit,
 )
-from train.synth.stances import stand
 
 
 @pytest.fixture(scope="module")

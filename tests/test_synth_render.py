@@ -16,7 +16,8 @@ from train.synth.lighting import Light
 from train.synth.opengl import SOFTWARE_NAMES, clip_from_world, open_context
 from train.synth.person import Person, stage_person
 from train.synth.photograph import photograph
-from train.synth.renderer import Renderer, Rendering, Scene
+from train.synth.renderer import Renderer
+from train.synth.rendering import Rendering, Scene
 from train.synth.site import FACTORY, OTHER, Site, find_site
 from train.synth.things import Thing, placed
 from train.synth.visibility import label_people, seen, tight_box

@@ -7,9 +7,11 @@ import pytest
 
 from bundles import BODY_M
 from edge_pose.likeness import box_of, pose_likeness
+from edge_pose.memory import Departure, Memory, leaves
 from edge_pose.region import Region
+from edge_pose.sighting import Proposal, Track
 from edge_pose.skeleton import NUM_JOINTS
-from edge_pose.track import Proposal, Track, Tracker, TrackSettings
+from edge_pose.track import Tracker, TrackSettings
 from edge_pose.types import Detection, RelativePose
 
 MS = 1_000_000
@@ -266,3 +268,112 @@ def test_a_stranger_who_enters_where_somebody_left_gets_a_number_of_their_own(
     for _ in range(5):
         tracks = stage.play(dressed(pose_at(320), colour))
     assert numbers(tracks) == [number]
+
+
+def walk_out(stage: Stage, pose: RelativePose, *, step_px: float = 20.0) -> None:
+    """Let somebody walk to the right until the frame shows nothing of them."""
+    for index in range(1, 100):
+        gone = box_of(pose, 0.3)[0] + index * step_px > SIZE[0]
+        if gone:
+            break
+        stage.play(moved(pose, index * step_px))
+    for _ in range(20):
+        stage.play()
+
+
+def moved(pose: RelativePose, by_px: float) -> RelativePose:
+    """Put somebody further to the right."""
+    step = np.array([by_px, 0.0])
+    return replace(
+        pose,
+        joints_px=(pose.joints_px + step).astype(np.float32),
+        region=pose.region.shifted(step),
+    )
+
+
+def reported(stage: Stage, *poses: RelativePose) -> list[list[int | None]]:
+    """Show one person in several frames; return the numbers of each frame."""
+    return [numbers(stage.play(pose)) for pose in poses]
+
+
+def test_a_stranger_who_enters_side_on_waits_for_a_number_until_the_clothes_show() -> None:
+    stage = Stage()
+    reported(stage, *[dressed(pose_at(300), 0)] * 5)
+    for _ in range(40):
+        stage.play()
+    side_on, turned = pose_at(320), dressed(pose_at(320), 1)
+    assert reported(stage, *[side_on] * 3, *[turned] * 3, *[side_on] * 3) == [[]] * 3 + [[2]] * 6
+
+
+def test_who_comes_back_side_on_gets_the_number_when_the_clothes_show() -> None:
+    stage = Stage()
+    reported(stage, *[dressed(pose_at(300), 0)] * 5)
+    for _ in range(40):
+        stage.play()
+    assert reported(stage, pose_at(320), dressed(pose_at(320), 0)) == [[], [1]]
+
+
+def test_whose_clothes_never_show_is_taken_for_the_one_who_left_after_a_third_of_a_second() -> None:
+    stage = Stage(TrackSettings(hold_s=0.3))
+    reported(stage, *[dressed(pose_at(300), 0)] * 5)
+    for _ in range(40):
+        stage.play()
+    # Frames are 33 ms apart: the tenth after the first is 0.33 s later.
+    assert reported(stage, *[pose_at(320)] * 12) == [[]] * 10 + [[1]] * 2
+
+
+def test_nobody_waits_where_nobody_left() -> None:
+    stage = Stage()
+    reported(stage, *[dressed(pose_at(300), 0)] * 5)
+    tracks = stage.play(dressed(pose_at(300), 0), pose_at(900))
+    for _ in range(5):
+        tracks = stage.play(dressed(pose_at(300), 0), pose_at(900))
+    assert numbers(tracks) == [1, 2]
+    stage = Stage()
+    assert reported(stage, pose_at(300)) == [[1]]
+
+
+@pytest.mark.parametrize(("enters_at", "number"), [(1220.0, 1), (800.0, 2)])
+def test_whoever_walked_out_comes_back_over_the_same_rim_or_is_a_stranger(
+    enters_at: float, number: int
+) -> None:
+    stage = Stage()
+    walk_out(stage, pose_at(900))
+    for _ in range(90):  # three seconds, in which a hidden person could be anywhere
+        stage.play()
+    assert reported(stage, pose_at(enters_at)) == [[number]]
+
+
+def test_whoever_went_behind_something_may_come_out_elsewhere_later() -> None:
+    stage = Stage()
+    reported(stage, *[pose_at(900)] * 5)
+    for _ in range(110):
+        stage.play()
+    assert reported(stage, pose_at(500)) == [[1]]
+
+
+def test_whoever_stands_at_the_rim_has_not_walked_out() -> None:
+    box = np.array([1200, 100, 1300, 400], np.float32)
+    # 300 px tall: 75 px a second are a quarter of a body length.
+    for velocity, gone in ((74.0, False), (76.0, True), (-76.0, False)):
+        assert leaves(box, np.array([velocity, 0.0]), SIZE) is gone
+    inside = box - np.array([300, 0, 300, 0], np.float32)
+    assert not leaves(inside, np.array([500.0, 0.0]), SIZE)  # 250 px in half a second: 1250
+    assert leaves(inside, np.array([600.0, 0.0]), SIZE)
+
+
+def test_whoever_left_later_than_somebody_entered_is_not_that_one() -> None:
+    memory = Memory(remember_s=5.0, reach=0.75)
+    box = np.array([100, 100, 200, 400], np.float32)
+    memory.keep(
+        Departure(
+            number=7,
+            box_px=box,
+            velocity_px_s=np.zeros(2),
+            appearance=None,
+            left_ns=1000 * MS,
+            over_rim=False,
+        )
+    )
+    assert memory.recall(box, None, 999 * MS) is None
+    assert memory.recall(box, None, 1000 * MS) == 7

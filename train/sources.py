@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edge_pose.errors import SourceError
+from train.given_points import NamedPoint, read_given_points
 
 PICTURE_ENDINGS: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 VIDEO_ENDINGS: Final = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
@@ -38,6 +39,15 @@ class GivenBox:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenPoint:
+    """A point that came with the picture, set by a person."""
+
+    name: str
+    """As the set calls it."""
+    place_px: Float32[np.ndarray, "2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """One real picture."""
 
@@ -49,6 +59,7 @@ class Picture:
     """Unique over all sources, the same in every run."""
     group: str
     boxes: tuple[GivenBox, ...] = ()
+    points: tuple[GivenPoint, ...] = ()
 
 
 @runtime_checkable
@@ -79,6 +90,17 @@ class Still:
     group: str
     boxes: tuple[tuple[int, float, float, float, float], ...] = ()
     """Class number, centre x and y, width, height; fractions of the picture."""
+    points: tuple[NamedPoint, ...] = ()
+
+    def points_in(self, width_px: int, height_px: int) -> tuple[GivenPoint, ...]:
+        """Place the points in a picture of this size, pixel centres at integers."""
+        return tuple(
+            GivenPoint(
+                name=name,
+                place_px=np.array([x * width_px - 0.5, y * height_px - 0.5], np.float32),
+            )
+            for name, x, y in self.points
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +133,7 @@ class Stills:
                 key=still.key,
                 group=still.group,
                 boxes=tuple(_in_pixels(row, width, height) for row in still.boxes),
+                points=still.points_in(width, height),
             )
 
 
@@ -182,7 +205,10 @@ def workers(folder: Path) -> Stills:
 
 
 def sitting_posture(folder: Path) -> Stills:
-    """Read the desk-work pictures; one day of recording is a group."""
+    """Read the desk-work pictures, and the points set in them; one day of recording is a group."""
+    points: dict[str, tuple[NamedPoint, ...]] = {}
+    for path in sorted(folder.glob("*.coco.json")):
+        points |= read_given_points(path)
     return Stills(
         name="sitting-posture",
         licence="CC BY 4.0 (Roboflow 'sitting-posture-rofqf')",
@@ -191,6 +217,7 @@ def sitting_posture(folder: Path) -> Stills:
                 path=path,
                 key=f"sitting-posture/{path.name}",
                 group=f"sitting-posture/{_day(path)}",
+                points=points.get(path.stem, ()),
             )
             for path in _files(folder)
         ),

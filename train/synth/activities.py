@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from train.synth import gestures, hands, stances
+from train.synth import gestures, hands, off_feet, on_feet
 from train.synth.gestures import MakeGesture, each, pair
 from train.synth.measures import Measures
-from train.synth.stances import MakeStance, degrees
+from train.synth.stance import MakeStance, degrees
 from train.synth.task import Task
 
 MISCHIEF: Final = 0.12
@@ -31,9 +31,9 @@ class Activity:
 _IDLE = each(hands.hang, hands.hang, hands.hang, hands.hip, hands.hold, hands.belly)
 
 ACTIVITIES: Final[dict[str, Activity]] = {
-    "stand": Activity(stances=(stances.stand,), gestures=(_IDLE,), share=2.0),
+    "stand": Activity(stances=(on_feet.stand,), gestures=(_IDLE,), share=2.0),
     "at_ease": Activity(
-        stances=(stances.stand,),
+        stances=(on_feet.stand,),
         gestures=(
             each(hands.behind),
             each(hands.belly),
@@ -42,16 +42,16 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         ),
     ),
     "arms_out": Activity(
-        stances=(stances.stand, stances.walk),
+        stances=(on_feet.stand, on_feet.walk),
         gestures=(each(hands.spread), each(hands.spread, hands.wave, hands.overhead)),
     ),
     "any_arms": Activity(
-        stances=(stances.stand, stances.stand, stances.lean_over, stances.walk, stances.sit),
+        stances=(on_feet.stand, on_feet.stand, on_feet.lean_over, on_feet.walk, off_feet.sit),
         gestures=(each(hands.free),),
         share=2.5,
     ),
     "walk": Activity(
-        stances=(stances.walk,),
+        stances=(on_feet.walk,),
         gestures=(
             each(hands.hang),
             each(hands.hang),
@@ -60,17 +60,17 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=2.0,
     ),
     "bench": Activity(
-        stances=(stances.stand, stances.lean_over), gestures=(gestures.bench,), share=2.0
+        stances=(on_feet.stand, on_feet.lean_over), gestures=(gestures.bench,), share=2.0
     ),
     "bench_far": Activity(
-        stances=(stances.lean_over,), gestures=(each(hands.reach, hands.work, follow=0.8),)
+        stances=(on_feet.lean_over,), gestures=(each(hands.reach, hands.work, follow=0.8),)
     ),
     "inspect": Activity(
-        stances=(stances.stand, stances.lean_over, stances.sit),
+        stances=(on_feet.stand, on_feet.lean_over, off_feet.sit),
         gestures=(each(hands.hold, hands.sign),),
     ),
     "overhead": Activity(
-        stances=(stances.stand, stances.stand, stances.walk),
+        stances=(on_feet.stand, on_feet.stand, on_feet.walk),
         gestures=(
             each(hands.overhead, follow=0.8),
             each(hands.overhead, follow=0.8),
@@ -79,26 +79,26 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         ),
         share=1.5,
     ),
-    "lift": Activity(stances=(stances.crouch, stances.squat), gestures=(gestures.lift,)),
+    "lift": Activity(stances=(on_feet.crouch, on_feet.squat), gestures=(gestures.lift,)),
     "carry": Activity(
-        stances=(stances.stand, stances.walk, stances.lean_over), gestures=(gestures.carry,)
+        stances=(on_feet.stand, on_feet.walk, on_feet.lean_over), gestures=(gestures.carry,)
     ),
     "push": Activity(
-        stances=(stances.lean_over, stances.walk, stances.lunge), gestures=(gestures.push,)
+        stances=(on_feet.lean_over, on_feet.walk, on_feet.lunge), gestures=(gestures.push,)
     ),
     "squat": Activity(
-        stances=(stances.squat,),
+        stances=(on_feet.squat,),
         gestures=(each(hands.work, hands.knee, hands.ground, hands.free, follow=0.6),),
     ),
     "lunge": Activity(
-        stances=(stances.lunge,),
+        stances=(on_feet.lunge,),
         gestures=(
             each(hands.work, hands.ground, hands.knee, follow=0.6),
             each(hands.hang, hands.hip, hands.free, hands.overhead),
         ),
     ),
     "kneel": Activity(
-        stances=(stances.kneel,),
+        stances=(off_feet.kneel,),
         gestures=(
             each(hands.work, hands.ground, follow=0.8),
             each(hands.knee, hands.hang, hands.free),
@@ -107,7 +107,7 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=1.5,
     ),
     "bend_down": Activity(
-        stances=(stances.bend_down,),
+        stances=(on_feet.bend_down,),
         gestures=(
             each(hands.ground, hands.work, follow=0.7),
             each(hands.ground, hands.knee),
@@ -115,10 +115,10 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=1.3,
     ),
     "cross_arms": Activity(
-        stances=(stances.stand, stances.stand, stances.sit), gestures=(gestures.crossed,)
+        stances=(on_feet.stand, on_feet.stand, off_feet.sit), gestures=(gestures.crossed,)
     ),
     "gesture": Activity(
-        stances=(stances.stand, stances.stand, stances.sit),
+        stances=(on_feet.stand, on_feet.stand, off_feet.sit),
         gestures=(
             each(hands.sign),
             each(hands.sign),
@@ -128,19 +128,19 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=3.0,
     ),
     "point": Activity(
-        stances=(stances.stand, stances.walk, stances.sit),
+        stances=(on_feet.stand, on_feet.walk, off_feet.sit),
         gestures=(
             pair(hands.point, hands.hang),
             each(hands.point, hands.hip, hands.wave),
         ),
     ),
     "hand_to_head": Activity(
-        stances=(stances.stand, stances.walk, stances.sit, stances.squat),
+        stances=(on_feet.stand, on_feet.walk, off_feet.sit, on_feet.squat),
         gestures=(pair(hands.face, hands.hang), each(hands.face, hands.hold)),
     ),
-    "desk": Activity(stances=(stances.sit,), gestures=(gestures.desk,), share=2.5),
+    "desk": Activity(stances=(off_feet.sit,), gestures=(gestures.desk,), share=2.5),
     "sit": Activity(
-        stances=(stances.sit,),
+        stances=(off_feet.sit,),
         gestures=(
             each(hands.knee),
             each(hands.knee, hands.belly, hands.hold, hands.hang),
@@ -149,17 +149,17 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=1.5,
     ),
     "sit_on_floor": Activity(
-        stances=(stances.sit_on_floor,),
+        stances=(off_feet.sit_on_floor,),
         gestures=(each(hands.knee, hands.ground, hands.hold, hands.free),),
         share=0.7,
     ),
     "lie": Activity(
-        stances=(stances.lie,),
+        stances=(off_feet.lie,),
         gestures=(each(hands.beside), each(hands.beside, hands.belly)),
         share=0.6,
     ),
     "lie_on_side": Activity(
-        stances=(stances.lie_on_side,),
+        stances=(off_feet.lie_on_side,),
         gestures=(
             pair(hands.ahead, hands.ahead),
             pair(hands.ahead, hands.hang),
@@ -168,7 +168,7 @@ ACTIVITIES: Final[dict[str, Activity]] = {
         share=0.3,
     ),
     "ladder": Activity(
-        stances=(stances.climb,),
+        stances=(on_feet.climb,),
         gestures=(
             each(hands.rung),
             pair(hands.rung, hands.free),

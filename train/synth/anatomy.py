@@ -263,10 +263,9 @@ class BodyModel:
         """Solve one pose facing -Y, trying again while it runs into itself; the best of all."""
         best: tuple[float, Posture, Task | None] | None = None
         for _ in range(MAX_TRIES):
-            task = None
             if activity == "mocap":
                 assert motions is not None, "mocap needs a motion library"
-                posture = motions.sample(measures, rng=rng)
+                posture, task = motions.sample(measures, rng=rng)
             else:
                 task = repertoire.draw(activity, measures=measures, rng=rng)
                 posture = Poser(measures=measures, rng=rng).solve(task)
@@ -361,6 +360,6 @@ class _Drawn:
 
     posture: Posture
     task: Task | None
-    """None for a pose from motion capture."""
+    """None for a whole body from motion capture."""
     activity: str
     facing_rad: float

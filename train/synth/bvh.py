@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
 
 from edge_pose.errors import ConfigError
+from train.synth.chain import ancestry, carried_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +109,5 @@ def joint_turns(
 
 def joint_places(bvh: BvhFile, joints: Sequence[int]) -> Float64[np.ndarray, "frames chosen 3"]:
     """Forward kinematics of all frames for some joints, in the file's own axes and unit."""
-    needed = set(joints)
-    for joint in reversed(range(len(bvh.parents))):
-        if joint in needed and bvh.parents[joint] >= 0:
-            needed.add(bvh.parents[joint])
-    turns, offsets = joint_turns(bvh, needed)
-    world_turns, places = turns.copy(), offsets.copy()
-    for joint in sorted(needed):
-        parent = bvh.parents[joint]
-        if parent >= 0:
-            world_turns[:, joint] = world_turns[:, parent] @ turns[:, joint]
-            moved = world_turns[:, parent] @ offsets[:, joint, :, None]
-            places[:, joint] = places[:, parent] + moved[:, :, 0]
-    return places[:, list(joints)]
+    turns, offsets = joint_turns(bvh, ancestry(joints, bvh.parents))
+    return carried_places(bvh.parents, offsets, turns, joints)

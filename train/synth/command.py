@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count() or 1,
         help="workers, one a core",
     )
-    parser.add_argument("--motion", type=Path, help="folder with motion capture (BVH)")
+    parser.add_argument("--motion", type=Path, help="folder with motion capture")
     parser.add_argument("--backgrounds", type=Path, help="folder with photos without people")
     parser.add_argument("--size", type=int, default=256, help="side of a close view in pixels")
     parser.add_argument(

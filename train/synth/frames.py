@@ -14,7 +14,8 @@ from train.synth.framing import close_camera, hall_camera, places_in_view
 from train.synth.garments import PART, Wardrobe
 from train.synth.person import Person, stage_person
 from train.synth.photograph import photograph
-from train.synth.renderer import Renderer, Rendering
+from train.synth.renderer import Renderer
+from train.synth.rendering import Rendering
 from train.synth.scene import build_scene
 from train.synth.site import Site
 from train.synth.visibility import PersonLabel, label_people

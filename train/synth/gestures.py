@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from train.synth import hands
 from train.synth.hands import MakeHand, relaxed, shoulder_m
 from train.synth.measures import Measures
-from train.synth.stances import Stance
+from train.synth.stance import Stance
 from train.synth.task import HandGoal, Props, at
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float64
 
 from train.synth.measures import Measures
 from train.synth.rotations import Vector, about_x, about_z, across, length, unit
-from train.synth.stances import Stance, degrees
+from train.synth.stance import Stance, degrees
 from train.synth.task import HandGoal, at
 
 MakeHand: TypeAlias = Callable[[Measures, np.random.Generator, Stance], HandGoal]

@@ -1,7 +1,9 @@
 """Poses from motion capture: in goes a folder of clips, out come postures of our own bodies.
 
-Clips are BVH files (also gzipped) of the CMU collection as several converters name its joints, or
-static poses on the MakeHuman rig, whose bones are ours.
+Clips are BVH files (also gzipped) of the CMU collection as several converters name its joints,
+static poses on the MakeHuman rig, whose bones are ours, and tables of numbers (text or .npy, a
+frame a row) whose width tells what they are: exponential maps of CMU's skeleton, or both arms of
+somebody at a table.  A folder may mix them.
 """
 
 import gzip
@@ -11,17 +13,24 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from edge_pose.errors import ConfigError
+from train.synth import arm_reach, expmap
+from train.synth.arm_reach import ArmReach, arm_task, read_arm_reach
 from train.synth.bvh import joint_places, joint_turns, read_bvh
+from train.synth.expmap import expmap_places
 from train.synth.kinematics import Posture
 from train.synth.measures import Measures
+from train.synth.posing import Poser
 from train.synth.retarget import retarget
 from train.synth.rotations import Matrix, about_z
+from train.synth.task import Task
 
 OURS_FROM_BVH: Final = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""BVH is Y up and looks along +Z; we are Z up and look along -Y."""
+"""Recordings are Y up and look along +Z; we are Z up and look along -Y."""
+BVH_ENDINGS: Final = (".bvh", ".bvh.gz")
+TABLE_ENDINGS: Final = (".csv", ".npy", ".txt")
 
 _SIDED: Final[dict[str, tuple[str, ...]]] = {
     "hip": ("CC_Base_{}_Thigh", "{long}UpLeg", "{low}femur", "{long}Hip"),
@@ -31,7 +40,7 @@ _SIDED: Final[dict[str, tuple[str, ...]]] = {
     "shoulder": ("CC_Base_{}_Upperarm", "{long}Arm", "{low}humerus", "{long}Shoulder"),
     "elbow": ("CC_Base_{}_Forearm", "{long}ForeArm", "{low}radius", "{long}Elbow"),
     "wrist": ("CC_Base_{}_Hand", "{long}Hand", "{low}wrist", "{long}Wrist"),
-    "knuckle": ("CC_Base_{}_Mid1", "{long}HandMiddle1", "{long}FingerBase", "{low}fingers"),
+    "knuckle": ("CC_Base_{}_Mid1", "{long}HandMiddle1", "{long}HandIndex1", "{low}fingers"),
 }
 _CENTRAL: Final[dict[str, tuple[str, ...]]] = {
     "neck": ("CC_Base_NeckTwist01", "Neck", "lowerneck", "Neck1"),
@@ -79,8 +88,14 @@ def _read_text(path: Path) -> str:
     return path.read_text(encoding="ascii", errors="replace")
 
 
-def read_clip(path: Path, *, own_bones: Sequence[str]) -> Clip | StillPose:
-    """Read one file as a recording, or as a still pose if it is made of our own bones."""
+def read_clip(path: Path, *, own_bones: Sequence[str]) -> Clip | StillPose | ArmReach:
+    """Read one file as what it holds: a recording, a pose of our own bones, or a pair of arms."""
+    if path.name.lower().endswith(TABLE_ENDINGS):
+        return _read_table(path)
+    return _read_bones(path, own_bones)
+
+
+def _read_bones(path: Path, own_bones: Sequence[str]) -> Clip | StillPose:
     bvh = read_bvh(_read_text(path), source=str(path))
     if "spine05" in bvh.names and "upperarm01.L" in bvh.names:
         turns, _ = joint_turns(bvh, range(len(bvh.names)))
@@ -103,32 +118,87 @@ def read_clip(path: Path, *, own_bones: Sequence[str]) -> Clip | StillPose:
     return Clip(places=places.astype(np.float32))
 
 
+def _read_table(path: Path) -> Clip | ArmReach:
+    try:
+        rows = np.load(path) if path.suffix == ".npy" else _numbers(path.read_text())
+        rows = np.atleast_2d(rows.astype(np.float64))
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} cannot be read as rows of numbers ({error}); copy it again or remove it"
+        ) from error
+    width = rows.shape[-1]
+    if rows.ndim == 2 and width == expmap.COLUMNS:
+        places = expmap_places(rows, TRACKED) @ OURS_FROM_BVH.T
+        return Clip(places=places.astype(np.float32))
+    reach = read_arm_reach(rows) if rows.ndim == 2 and width == arm_reach.COLUMNS else None
+    if reach is None:
+        raise ConfigError(
+            f"{path} holds no motion: found {' x '.join(map(str, rows.shape))} numbers, wanted "
+            f"rows of {expmap.COLUMNS} (exponential maps) or of {arm_reach.COLUMNS} (both arms, "
+            "one of them seen at least once); remove it from the folder"
+        )
+    return reach
+
+
+def _numbers(text: str) -> Float64[np.ndarray, "rows columns"]:
+    return np.array(
+        [line.replace(",", " ").split() for line in text.splitlines() if line.strip()], np.float64
+    )
+
+
+def _holds_motion(path: Path) -> bool:
+    """Tell by name, and of texts by how they begin: notes lie beside recordings."""
+    name = path.name.lower()
+    if name.endswith((*BVH_ENDINGS, ".npy")):
+        return True
+    if not name.endswith(TABLE_ENDINGS):
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = file.readline().replace(",", " ").split()
+    return bool(first) and all(_is_number(word) for word in first)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class MotionLibrary:
     """A folder of clips, read one by one as they are first needed."""
 
     paths: tuple[Path, ...]
-    _read: dict[Path, Clip | StillPose]
+    _read: dict[Path, Clip | StillPose | ArmReach]
 
     @classmethod
     def open(cls, folder: Path) -> "MotionLibrary":
         """List the clips below a folder, in an order that does not depend on the file system."""
-        paths = sorted(
-            path for path in folder.rglob("*") if path.name.lower().endswith((".bvh", ".bvh.gz"))
-        )
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and _holds_motion(path))
         if not paths:
             raise ConfigError(
-                f"{folder} holds no motion: found no *.bvh or *.bvh.gz below it, wanted at least "
-                "one; name another folder or leave the option out"
+                f"{folder} holds no motion: found no {', '.join(f'*{e}' for e in BVH_ENDINGS)} and "
+                f"no rows of numbers ({', '.join(f'*{e}' for e in TABLE_ENDINGS)}) below it, "
+                "wanted at least one; name another folder or leave the option out"
             )
         return cls(tuple(paths), {})
 
-    def sample(self, measures: Measures, *, rng: np.random.Generator) -> Posture:
-        """Take any frame of any clip, as it is or mirrored, onto a body, facing -Y on the whole."""
+    def sample(
+        self, measures: Measures, *, rng: np.random.Generator
+    ) -> tuple[Posture, Task | None]:
+        """Take any frame of any clip, as it is or mirrored, onto a body, facing -Y on the whole.
+
+        What arms are at work on comes as the task; whole bodies are at work on nothing.
+        """
         path = self.paths[int(rng.integers(len(self.paths)))]
         if path not in self._read:
             self._read[path] = read_clip(path, own_bones=measures.skeleton.labels)
         clip = self._read[path]
+        if isinstance(clip, ArmReach):
+            task = arm_task(clip, measures=measures, rng=rng)
+            return Poser(measures=measures, rng=rng).solve(task), task
         if isinstance(clip, StillPose):
             posture = Posture(
                 skeleton=measures.skeleton, reference_m=measures.reference_m, root_m=np.zeros(3)
@@ -143,4 +213,4 @@ class MotionLibrary:
         left = posture.turns[0] @ np.array([1.0, 0.0, 0.0])
         posture.turns[0] = about_z(-np.arctan2(left[1], left[0])) @ posture.turns[0]
         posture.update()
-        return posture
+        return posture, None

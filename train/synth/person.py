@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64
 from train.synth.anatomy import PosedBody
 from train.synth.appearance import Appearance, draw_appearance
 from train.synth.garments import Surfaces, Wardrobe, surfaces_of
-from train.synth.renderer import DressedBody
+from train.synth.rendering import DressedBody
 from train.synth.site import Site
 
 

@@ -12,7 +12,7 @@ from train.synth.furniture import ANY, HARD, UPRIGHT, box, furniture
 from train.synth.garments import Wardrobe
 from train.synth.lighting import draw_light
 from train.synth.person import Person
-from train.synth.renderer import Scene
+from train.synth.rendering import Scene
 from train.synth.site import Site
 from train.synth.things import Finish, Thing, placed, raised, turned
 

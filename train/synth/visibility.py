@@ -17,7 +17,9 @@ from edge_pose import skeleton
 from train.synth.camera import Camera, project, to_camera, window
 from train.synth.garments import PART
 from train.synth.person import Person
-from train.synth.renderer import NEAR_M, OUTLINE_SIZE, Renderer, Rendering
+from train.synth.renderer import OUTLINE_SIZE, Renderer
+from train.synth.rendering import Rendering
+from train.synth.uniforms import NEAR_M
 
 _HEAD: Final = ("head", "hat")
 _FLESH: Final[dict[str, tuple[tuple[str, ...], float]]] = {
