@@ -72,7 +72,14 @@ def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], pa
 
 def export_detector(network: DetectorNet, path: Path) -> None:
     """Write the detector for one frame at a time."""
-    _export(_Candidates(network, "boxes_px"), INPUT_PX, ["boxes_px", "scores"], path, batch=1)
+    _export(
+        _Candidates(network, "boxes_px"),
+        INPUT_PX,
+        ["boxes_px", "scores"],
+        path,
+        batch=1,
+        store=_as_bytes,
+    )
 
 
 def export_locator(network: LocatorNet, path: Path) -> None:

@@ -12,10 +12,16 @@ from typing import Final
 from edge_pose.errors import EdgePoseError
 
 COMMANDS: Final = {
+    "adapt": ("train.adapt_command", "adapt to a line's own pictures, all stages"),
+    "masks": ("train.masking.command", "draw what recipes of masks hide"),
+    "foreground": ("train.foreground_command", "tell which masks of pictures may be believed"),
+    "pretrain": ("train.pretrain_command", "let a network learn a line's pictures before any pose"),
     "label": ("train.label_command", "let the teachers label real pictures"),
     "student": ("train.student_command", "train the pose network"),
     "detector": ("train.detector_command", "train the person detector"),
+    "inventions": ("train.inventions_command", "collect what a detector takes for people"),
     "evaluate": ("train.evaluate", "measure or calibrate a pose network on held-out people"),
+    "report": ("train.report", "write one HTML page from results, with a go or no-go"),
     "synth": ("train.synth.command", "render labelled pictures of people who do not exist"),
 }
 

@@ -5,21 +5,22 @@ reads.
 """
 
 import argparse
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from edge_pose.errors import SourceError
+from train import presets
 from train.detector import DetectorNet
 from train.detector_data import DetectorBatches, RealScenes, RenderedScenes
 from train.detector_loss import WEIGHTS, detector_terms
+from train.distributed import device, from_first, joined
 from train.fit import Schedule, averaged, fit
 from train.frozen_stem import FrozenStem, export_stem
-from train.pose_data import Batch
 from train.pose_loss import total
+from train.stream import load
 from train.teacher_people import INPUT_PX
 
 
@@ -32,42 +33,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="run folder; continued if it exists"
     )
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch-size", type=int, default=16)
+    presets.add_options(parser, "detector")
     parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch threads beside the data workers"
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Train, or go on training; the stem stays as published."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    network = DetectorNet()
+    with joined():
+        _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    effort = presets.effort(arguments, "detector")
+    network = DetectorNet().to(device())
     network.stem.requires_grad_(requires_grad=False)
-    stem = FrozenStem(arguments.out / "stem.onnx")
-    export_stem([DetectorNet().stem], INPUT_PX, arguments.out / "stem.onnx")
+    stem_file = arguments.out / "stem.onnx"
+    from_first(lambda: export_stem([DetectorNet().stem], INPUT_PX, stem_file))
     rendered = RenderedScenes(arguments.rendered)
     real = RealScenes(arguments.real, held_out=False)
-    recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
-    recipe |= {"rendered_frames": str(len(rendered)), "real_frames": str(len(real))}
-    (arguments.out / "recipe.json").write_text(json.dumps(recipe, indent=1))
-
-    def batches(first_step: int) -> Iterable[Batch]:
-        stream = DetectorBatches(
-            [rendered, real],
-            batch_size=arguments.batch_size,
-            seed=arguments.seed + first_step,
-            make_stem=stem,
+    if not len(rendered) or not len(real):
+        raise SourceError(
+            f"there are {len(rendered)} rendered frames in {arguments.rendered} and {len(real)} "
+            f"real ones in {', '.join(map(str, arguments.real))}, and training wants both; make "
+            "them with `train synth` and `train label`"
         )
-        return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+    stream = DetectorBatches(
+        [rendered, real],
+        batch_size=effort.batch_size,
+        seed=effort.seed,
+        make_stem=FrozenStem(stem_file),
+    )
 
     def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         assert isinstance(module, DetectorNet)
         return detector_terms(module.predict(batch["input"]), batch, module.anchors)
 
-    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.learning_rate)
-    fit(network, batches, losses, lambda terms: total(terms, WEIGHTS), schedule, arguments.out)
+    fit(
+        network,
+        lambda first: load(stream.after(first), workers=effort.workers),
+        losses,
+        lambda terms: total(terms, WEIGHTS),
+        Schedule(steps=effort.steps, learning_rate=arguments.learning_rate),
+        arguments.out,
+        options=effort.options(
+            {**vars(arguments), "rendered_frames": len(rendered), "real_frames": len(real)}
+        ),
+    )
 
 
 def load_detector(run: Path) -> DetectorNet:

@@ -5,6 +5,7 @@ stream of batches; boxes are padded to the same number, an empty box being all z
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
@@ -18,14 +19,17 @@ from torch.utils.data import IterableDataset
 from train.label_cache import read_labels
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
+from train.stream import batch_numbers, sample_rngs
 from train.synth.dataset import Chunk, read_chunk
 from train.teacher_people import INPUT_PX, PAD_VALUE
 
-MOST_BOXES: Final = 24
+MOST_BOXES: Final = 48
 _LEAST_VISIBLE: Final = 0.2
 _LEAST_SIDE_PX: Final = 10.0
 """In the network's input; smaller people cannot be found there and are left out of the loss."""
 _SURE: Final = 0.5
+_BODIES: Final = ((2.4, 2.2), (2.8, 4.0), (2.6, 7.0))
+"""Width and height in heads of what may be seen below one: shoulders, the trunk, all of a body."""
 _COVERED_IOU: Final = 0.5
 
 
@@ -84,7 +88,11 @@ class RenderedScenes:
 
 
 class RealScenes:
-    """Frames of teacher-labelled folders; weak opinions count as doubt."""
+    """Frames of teacher-labelled folders; weak opinions count as doubt.
+
+    So does the surrounding of a head that somebody drew and no teacher has a body for: without that
+    the detector would learn to overlook whom its teachers overlooked.
+    """
 
     def __init__(self, folders: Sequence[Path], *, held_out: bool) -> None:
         """Read the labels of every folder."""
@@ -104,11 +112,35 @@ class RealScenes:
         image = self._images[index]
         posed = np.array([person.box_px for person in image.people], np.float32).reshape(-1, 4)
         sure = image.detected_scores >= _SURE
+        people = _united(posed, image.detected_px[sure])
+        drawn = [given.box_px for given in image.given if given.kind in {"head", "helmet"}]
+        overlooked = [_bodies_below(head, people) for head in drawn]
         return Scene(
             image=image.image(),
-            people_px=_united(posed, image.detected_px[sure]),
-            unsure_px=image.detected_px[~sure],
+            people_px=people,
+            unsure_px=np.concatenate([image.detected_px[~sure], *overlooked]),
         )
+
+
+def _bodies_below(
+    head_px: Float32[np.ndarray, "4"], people_px: Float32[np.ndarray, "people 4"]
+) -> Float32[np.ndarray, "bodies 4"]:
+    """Guess where the body of a drawn head is; nothing if it is one of `people_px`."""
+    x, top, bottom = (head_px[0] + head_px[2]) / 2, head_px[1], head_px[3]
+    y = (top + bottom) / 2
+    belongs = (
+        (people_px[:, 0] <= x)
+        & (x <= people_px[:, 2])
+        & (people_px[:, 1] <= y)
+        & (y <= (people_px[:, 1] + people_px[:, 3]) / 2)
+    )
+    if belongs.any():
+        return np.zeros((0, 4), np.float32)
+    size = max(head_px[2] - head_px[0], bottom - top)
+    bodies = [
+        (x - wide * size / 2, top, x + wide * size / 2, top + high * size) for wide, high in _BODIES
+    ]
+    return np.array(bodies, np.float32)
 
 
 def _united(
@@ -140,16 +172,23 @@ class DetectorBatches(IterableDataset[Batch]):
         self._batch_size = batch_size
         self._seed = seed
         self._make_stem = make_stem
+        self.first_batch = 0
+
+    def after(self, batches: int) -> "DetectorBatches":
+        """Return the same stream as it goes on after so many batches."""
+        going_on = copy(self)
+        going_on.first_batch = batches
+        return going_on
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches for ever."""
         cv2.setNumThreads(1)
-        rng = np.random.default_rng(self._seed)
         stem = self._make_stem() if self._make_stem is not None else None
-        while True:
+        for number in batch_numbers(self.first_batch):
             drawn = []
-            for number in range(self._batch_size):
-                source = self._sources[number % len(self._sources)]
+            rngs = sample_rngs(self._seed, number, self._batch_size)
+            for sample, rng in enumerate(rngs, number * self._batch_size):
+                source = self._sources[sample % len(self._sources)]
                 drawn.append(_fit(source.scene(int(rng.integers(len(source)))), rng))
             images, people, unsure = (np.stack(parts) for parts in zip(*drawn, strict=True))
             yield {

@@ -29,7 +29,7 @@ from train.pose_data import People, RealPeople, RenderedPeople
 from train.pose_loss import SCORE_RADIUS_PX
 from train.student import INPUT_SIZE_PX
 
-_LIKELY: Final = 0.3
+LIKELY: Final = 0.3
 """A teacher's joint counts as a label from this confidence on."""
 
 
@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def report(name: str, found: Predictions) -> dict[str, object]:
     """Print the tables of one kind of people; return the figures."""
-    judged = found.weight_2d >= _LIKELY
+    judged = found.weight_2d >= LIKELY
     errors_px = pixel_errors_px(found.joints_px, found.true_px, judged) / INPUT_SIZE_PX * 100
     columns = {"2D error, % of crop": errors_px}
     figures: dict[str, object] = {"people": len(found.presence)}
@@ -114,7 +114,7 @@ def report(name: str, found: Predictions) -> dict[str, object]:
 def _calibrate(found: list[Predictions]) -> dict[str, object]:
     scores = np.concatenate([predictions.scores for predictions in found])
     logits = np.log(np.clip(scores, 1e-6, 1 - 1e-6) / np.clip(1 - scores, 1e-6, 1))
-    judged = np.concatenate([predictions.weight_2d >= _LIKELY for predictions in found])
+    judged = np.concatenate([predictions.weight_2d >= LIKELY for predictions in found])
     right = np.concatenate([_right(predictions) for predictions in found])
     calibration = fit_calibration(logits.astype(np.float32), right, judged)
     return asdict(calibration)

@@ -47,6 +47,8 @@ class Person:
     visible: Bool[np.ndarray, "joints"] | None = None
     camera_matrix: Float64[np.ndarray, "3 3"] | None = None
     presence: bool = True
+    foreground: UInt8[np.ndarray, "height width"] | None = None
+    """Share of each pixel that shows people, 0 to 255; only where somebody asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class TrainingCrop:
     has_3d: bool
     visible: Bool[np.ndarray, "joints"]
     presence: bool
+    foreground: UInt8[np.ndarray, "side side"] | None = None
+    """Share of each pixel that shows people, 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +130,12 @@ def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generat
     )
     mirrored = augmentation.mirror and bool(rng.random() < 0.5)
     crop = cut_crop(person, region, mirrored=mirrored)
-    image, visible = crop.image[::-1].transpose(1, 2, 0), crop.visible
+    image, visible, foreground = crop.image[::-1].transpose(1, 2, 0), crop.visible, crop.foreground
     if augmentation.light > 0:
         image = disturb_light(image, augmentation.light, rng)
     if rng.random() < augmentation.cover:
-        image, visible = _cover(image, crop.joints_px, visible, rng)
-    return replace(crop, image=_planes(image), visible=visible)
+        image, visible, foreground = _cover(image, crop.joints_px, visible, foreground, rng)
+    return replace(crop, image=_planes(image), visible=visible, foreground=foreground)
 
 
 def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> TrainingCrop:
@@ -144,7 +148,11 @@ def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> Train
         picture_from_crop = picture_from_crop @ np.diag([-1.0, 1.0])
         offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
     crop_from_picture = np.linalg.inv(picture_from_crop)
-    image = _warp(person.image, np.column_stack([picture_from_crop, offset]), scale)
+    affine = np.column_stack([picture_from_crop, offset])
+    image = _warp(person.image, affine, scale, cv2.BORDER_REPLICATE)
+    foreground = None
+    if person.foreground is not None:
+        foreground = _warp(person.foreground, affine, scale, cv2.BORDER_CONSTANT)
     joints_px = (person.joints_px - offset) @ crop_from_picture.T
     joints_m = np.zeros((skeleton.NUM_JOINTS, 3))
     if person.joints_m is not None and person.camera_matrix is not None:
@@ -167,6 +175,7 @@ def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> Train
         has_3d=person.joints_m is not None,
         visible=np.asarray(visible, bool),
         presence=person.presence,
+        foreground=foreground,
     )
 
 
@@ -191,10 +200,11 @@ def ray_from_camera(
 
 
 def _warp(
-    image: UInt8[np.ndarray, "height width 3"],
+    image: UInt8[np.ndarray, "height width *channels"],
     picture_from_crop: Float64[np.ndarray, "2 3"],
     scale: float,
-) -> UInt8[np.ndarray, "side side 3"]:
+    border: int,
+) -> UInt8[np.ndarray, "side side *channels"]:
     reduction = int(scale)
     if reduction >= 2:
         height, width = image.shape[:2]
@@ -208,7 +218,7 @@ def _warp(
         picture_from_crop,
         (INPUT_SIZE_PX, INPUT_SIZE_PX),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        borderMode=border,
     )
     return np.asarray(warped, np.uint8)
 
@@ -266,6 +276,7 @@ def _truncate(person: Person, rng: np.random.Generator) -> Person:
     return replace(
         person,
         image=np.ascontiguousarray(image),
+        foreground=None if person.foreground is None else person.foreground[rows, columns],
         box_px=np.clip(person.box_px - np.tile(offset, 2), 0, np.tile(size - 1, 2)),
         reach_px=person.reach_px - offset,
         joints_px=joints_px,
@@ -279,9 +290,14 @@ def _cover(
     image: UInt8[np.ndarray, "side side 3"],
     joints_px: Float32[np.ndarray, "joints 2"],
     visible: Bool[np.ndarray, "joints"],
+    foreground: UInt8[np.ndarray, "side side"] | None,
     rng: np.random.Generator,
-) -> tuple[UInt8[np.ndarray, "side side 3"], Bool[np.ndarray, "joints"]]:
-    """Hide a rectangle; the joints under it are no longer visible."""
+) -> tuple[
+    UInt8[np.ndarray, "side side 3"],
+    Bool[np.ndarray, "joints"],
+    UInt8[np.ndarray, "side side"] | None,
+]:
+    """Hide a rectangle; the joints and the people under it are no longer visible."""
     size = rng.uniform(0.1, 0.4, 2) * INPUT_SIZE_PX
     low = rng.uniform(-0.1, 0.9, 2) * INPUT_SIZE_PX
     x0, y0 = np.maximum(low, 0).astype(int)
@@ -291,4 +307,7 @@ def _cover(
     noise = rng.integers(-20, 20, covered[y0:y1, x0:x1].shape)
     covered[y0:y1, x0:x1] = np.clip(colour + noise, 0, 255).astype(np.uint8)
     under = np.all((joints_px >= (x0, y0)) & (joints_px < (x1, y1)), axis=1)
-    return covered, visible & ~under
+    if foreground is not None:
+        foreground = foreground.copy()
+        foreground[y0:y1, x0:x1] = 0
+    return covered, visible & ~under, foreground

@@ -7,7 +7,8 @@ of their name.
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -21,6 +22,7 @@ from edge_pose import skeleton
 from train.label_cache import LabelledImage, LabelledPerson, read_labels
 from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
 from train.reach import reach_of
+from train.stream import batch_numbers, sample_rngs
 from train.synth.dataset import Chunk, read_chunk
 
 Batch = dict[str, torch.Tensor]
@@ -52,8 +54,9 @@ class People(Protocol):
 class RenderedPeople:
     """People of rendered folders; JPEGs stay compressed in memory."""
 
-    def __init__(self, *folders: Path) -> None:
-        """Read every chunk of the folders."""
+    def __init__(self, *folders: Path, with_foreground: bool = False) -> None:
+        """Read every chunk of the folders; decode the masks of people only `with_foreground`."""
+        self._with_foreground = with_foreground
         self._chunks: list[Chunk] = [
             read_chunk(path) for folder in folders for path in sorted(folder.glob("chunk-*.npz"))
         ]
@@ -87,14 +90,32 @@ class RenderedPeople:
             joints_m=joints_m,
             visible=chunk.visible[who],
             camera_matrix=chunk.camera_matrix[frame],
+            foreground=chunk.soft(frame) if self._with_foreground else None,
         )
 
 
 class RealPeople:
     """People of teacher-labelled folders: the groups to train on, the held-out ones, or all."""
 
-    def __init__(self, folders: Sequence[Path], *, held_out: bool | None) -> None:
-        """Read the labels of every folder; `held_out` is None for folders never trained on."""
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        held_out: bool | None,
+        invented: People | None = None,
+        with_foreground: bool = False,
+    ) -> None:
+        """Read the labels of every folder.
+
+        Args:
+            folders: folders of labels, which may still be growing.
+            held_out: which groups to take; None for all, in folders never trained on.
+            invented: people who are not there, for half of the squares that show nobody.
+            with_foreground: whether to decode the teacher's masks of people too.
+
+        """
+        self._invented = invented
+        self._with_foreground = with_foreground
         self._images: list[LabelledImage] = [
             image
             for folder in folders
@@ -123,10 +144,34 @@ class RealPeople:
             reach_px=person.reach_px,
             joints_px=person.joints_px,
             weight_2d=person.confidence,
+            foreground=_people_of(image) if self._with_foreground else None,
         )
+
+    def clip(self, index: int, frames: int) -> list[Person]:
+        """Look at one person's place in this and the next pictures of the same group.
+
+        A group that ends too soon stays at its last picture.  Only the first has joints.
+        """
+        number, _ = self._people[index]
+        first = self.person(index)
+        clip = [first]
+        for image in self._images[number + 1 : number + frames]:
+            if image.group != self._images[number].group:
+                break
+            clip.append(
+                replace(
+                    first,
+                    image=image.image(),
+                    weight_2d=np.zeros_like(first.weight_2d),
+                    foreground=_people_of(image) if self._with_foreground else None,
+                )
+            )
+        return clip + clip[-1:] * (frames - len(clip))
 
     def nobody(self, rng: np.random.Generator) -> Person | None:
         """Cut a square that touches no known person; None where there was none to find."""
+        if self._invented is not None and rng.random() < 0.5:
+            return self._invented.person(int(rng.integers(len(self._invented))))
         for _ in range(_LOST_PATIENCE):
             image = self._images[int(rng.integers(len(self._images)))]
             size = np.array([image.width_px, image.height_px], np.float32)
@@ -143,17 +188,34 @@ class RealPeople:
                 | (known[:, 1] > box[3])
             )
             if apart.all():
-                return Person(
-                    image=image.image(),
-                    box_px=box,
-                    reach_px=np.array(
-                        [(low + side / 2), low + side * np.array([0.5, 0.1])], np.float32
-                    ),
-                    joints_px=np.zeros((skeleton.NUM_JOINTS, 2), np.float32),
-                    weight_2d=np.zeros(skeleton.NUM_JOINTS, np.float32),
-                    presence=False,
-                )
+                person = nobody_in(image.image(), box)
+                foreground = _people_of(image) if self._with_foreground else None
+                return replace(person, foreground=foreground)
         return None
+
+
+def nobody_in(
+    image: UInt8[np.ndarray, "height width 3"], box_px: Float32[np.ndarray, "4"]
+) -> Person:
+    """Return a person who is not there, as large as somebody who would fill the box."""
+    x, (top, bottom) = (box_px[0] + box_px[2]) / 2, (box_px[1], box_px[3])
+    hips, head = (top + share * (bottom - top) for share in (0.5, 0.1))
+    return Person(
+        image=image,
+        box_px=box_px,
+        reach_px=np.array([(x, hips), (x, head)], np.float32),
+        joints_px=np.zeros((skeleton.NUM_JOINTS, 2), np.float32),
+        weight_2d=np.zeros(skeleton.NUM_JOINTS, np.float32),
+        presence=False,
+    )
+
+
+def _people_of(image: LabelledImage) -> UInt8[np.ndarray, "height width"]:
+    """Join the masks of all labelled people of a picture."""
+    foreground = np.zeros((image.height_px, image.width_px), np.uint8)
+    for person in image.people:
+        np.maximum(foreground, person.mask(), out=foreground)
+    return foreground
 
 
 def _is_sound(label: LabelledPerson) -> bool:
@@ -181,7 +243,7 @@ Stem = Callable[[Float32[np.ndarray, "batch 3 height width"]], Float32[np.ndarra
 
 
 class PoseBatches(IterableDataset[Batch]):
-    """An endless stream of batches; the same seed and worker count give the same stream."""
+    """An endless stream of batches; each sample depends on the seed and its number alone."""
 
     def __init__(
         self,
@@ -193,6 +255,7 @@ class PoseBatches(IterableDataset[Batch]):
         batch_size: int,
         seed: int,
         make_stem: Callable[[], Stem] | None = None,
+        with_foreground: bool = False,
     ) -> None:
         """Keep the recipe; `make_stem` is called once in each worker."""
         self._rendered = rendered
@@ -202,18 +265,25 @@ class PoseBatches(IterableDataset[Batch]):
         self._batch_size = batch_size
         self._seed = seed
         self._make_stem = make_stem
+        self._with_foreground = with_foreground
+        self.first_batch = 0
+
+    def after(self, batches: int) -> "PoseBatches":
+        """Return the same stream as it goes on after so many batches."""
+        going_on = copy(self)
+        going_on.first_batch = batches
+        return going_on
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches for ever."""
-        worker = torch.utils.data.get_worker_info()
         cv2.setNumThreads(1)
-        rng = np.random.default_rng([self._seed, worker.id if worker is not None else 0])
         stem = self._make_stem() if self._make_stem is not None else None
-        while True:
+        for number in batch_numbers(self.first_batch):
             crops = [
-                make_crop(self._draw(rng), self._augmentation, rng) for _ in range(self._batch_size)
+                make_crop(self._draw(rng), self._augmentation, rng)
+                for rng in sample_rngs(self._seed, number, self._batch_size)
             ]
-            yield collate(crops, stem)
+            yield collate(crops, stem, with_foreground=self._with_foreground)
 
     def _draw(self, rng: np.random.Generator) -> Person:
         lot = rng.random()
@@ -225,11 +295,13 @@ class PoseBatches(IterableDataset[Batch]):
         return people.person(int(rng.integers(len(people))))
 
 
-def collate(crops: Sequence[TrainingCrop], stem: Stem | None) -> Batch:
+def collate(
+    crops: Sequence[TrainingCrop], stem: Stem | None, *, with_foreground: bool = False
+) -> Batch:
     """Stack crops; with a stem, what it made of the pictures takes their place."""
     images: UInt8[np.ndarray, "batch 3 side side"] = np.stack([crop.image for crop in crops])
     pictures = images.astype(np.float32) / 255
-    return {
+    batch = {
         "input": torch.from_numpy(pictures if stem is None else stem(pictures)),
         "joints_px": torch.from_numpy(np.stack([crop.joints_px for crop in crops])),
         "weight_2d": torch.from_numpy(np.stack([crop.weight_2d for crop in crops])),
@@ -239,3 +311,9 @@ def collate(crops: Sequence[TrainingCrop], stem: Stem | None) -> Batch:
         "visible": torch.from_numpy(np.stack([crop.visible for crop in crops])),
         "presence": torch.tensor([float(crop.presence) for crop in crops]),
     }
+    if with_foreground:
+        nobody = np.zeros(images.shape[2:], np.uint8)
+        masks = [nobody if crop.foreground is None else crop.foreground for crop in crops]
+        batch["foreground"] = torch.from_numpy(np.stack(masks).astype(np.float32) / 255)
+        batch["has_foreground"] = torch.tensor([crop.foreground is not None for crop in crops])
+    return batch

@@ -5,23 +5,24 @@ evaluate` and `export` read it.
 """
 
 import argparse
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from edge_pose.errors import ConfigError, SourceError
+from train import presets, run_recipe
+from train.distributed import device, from_first, joined
 from train.fit import Schedule, averaged, fit
 from train.frozen_stem import FrozenStem, export_stem
+from train.inventions import Inventions
 from train.pose_augment import SETTLING, TRAINING
-from train.pose_data import Batch, Mixture, PoseBatches, RealPeople, RenderedPeople
+from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
 from train.pose_loss import pose_terms, total
+from train.shipped import shipped_weights
+from train.stream import load
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
-
-RECIPE: Final = "recipe.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="run folder; continued if it exists"
     )
+    parser.add_argument(
+        "--inventions", type=Path, help="file made by train inventions: what is nobody"
+    )
     parser.add_argument("--start", choices=sorted(STARTS), default="full")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch-size", type=int, default=32)
+    presets.add_options(parser, "student")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument(
         "--rendered-share", type=float, default=0.5, help="share of a batch that is rendered"
+    )
+    parser.add_argument(
+        "--nobody-share", type=float, default=0.04, help="share of a batch that shows nobody"
     )
     parser.add_argument(
         "--tower-share",
@@ -48,12 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.1,
         help="share of the learning rate for what was published: it knows more than we can show it",
     )
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--threads", type=int, default=1, help="torch threads beside the data worker"
+        "--threads", type=int, default=1, help="torch threads beside the data workers"
     )
     parser.add_argument(
-        "--begin", type=Path, help="run folder whose averaged weights to start from"
+        "--begin", type=Path, help="run folder or bundle whose weights to start from"
     )
     parser.add_argument(
         "--settle", action="store_true", help="disturb pictures mildly, for a last stretch"
@@ -67,13 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Train, or go on training."""
+    """Train, or go on training; alone, or among the processes that torchrun started."""
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = PoseNet(arguments.start).to(device)
+    with joined():
+        _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    effort = presets.effort(arguments, "student")
+    network = PoseNet(arguments.start).to(device())
     if arguments.begin is not None:
-        network.load_state_dict(averaged(arguments.begin), strict=False)
+        network.load_state_dict(_weights_of(arguments.begin), strict=False)
     forward = {"head": network.answer, "tower": network.predict, "whole": network.forward}
     make_stem = None
     if arguments.part != "whole":
@@ -82,42 +92,66 @@ def main(arguments: argparse.Namespace) -> None:
         network.tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         make_stem = FrozenStem(arguments.out / "stem.onnx")
         frozen = [network.stem] if arguments.part == "tower" else [network.stem, network.tower]
-        export_stem(frozen, INPUT_SIZE_PX, arguments.out / "stem.onnx")
+        from_first(lambda: export_stem(frozen, INPUT_SIZE_PX, arguments.out / "stem.onnx"))
     rendered = RenderedPeople(*arguments.rendered)
-    real = RealPeople(arguments.real, held_out=False)
-    recipe = {key: str(value) for key, value in vars(arguments).items() if key != "command"}
-    recipe |= {"rendered_people": str(len(rendered)), "real_people": str(len(real))}
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / RECIPE).write_text(json.dumps(recipe, indent=1))
-
-    def batches(first_step: int) -> Iterable[Batch]:
-        stream = PoseBatches(
-            rendered,
-            real,
-            mixture=Mixture(rendered=arguments.rendered_share),
-            augmentation=SETTLING if arguments.settle else TRAINING,
-            batch_size=arguments.batch_size,
-            seed=arguments.seed + first_step,
-            make_stem=make_stem,
+    invented = None if arguments.inventions is None else Inventions(arguments.inventions)
+    real = RealPeople(arguments.real, held_out=False, invented=invented)
+    if not len(rendered) or not len(real):
+        raise SourceError(
+            f"there are {len(rendered)} rendered people in {_listed(arguments.rendered)} and "
+            f"{len(real)} real ones in {_listed(arguments.real)}, and training wants both; make "
+            "them with `train synth` and `train label`"
         )
-        return DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
+    stream = PoseBatches(
+        rendered,
+        real,
+        mixture=Mixture(rendered=arguments.rendered_share, nobody=arguments.nobody_share),
+        augmentation=SETTLING if arguments.settle else TRAINING,
+        batch_size=effort.batch_size,
+        seed=effort.seed,
+        make_stem=make_stem,
+    )
 
     def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         assert isinstance(module, PoseNet)
-        there = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        return pose_terms(forward[arguments.part](there["input"]), there)
+        return pose_terms(forward[arguments.part](batch["input"]), batch)
 
-    schedule = Schedule(steps=arguments.steps, learning_rate=arguments.learning_rate)
+    schedule = Schedule(steps=effort.steps, learning_rate=arguments.learning_rate)
+    people = {"rendered_people": len(rendered), "real_people": len(real)}
 
     def share_of_rate(name: str) -> float:
         return 1.0 if name.startswith("head.") else float(arguments.tower_share)
 
-    fit(network, batches, losses, total, schedule, arguments.out, share_of_rate=share_of_rate)
+    fit(
+        network,
+        lambda first: load(stream.after(first), workers=effort.workers),
+        losses,
+        total,
+        schedule,
+        arguments.out,
+        share_of_rate=share_of_rate,
+        options=effort.options({**vars(arguments), **people}),
+    )
 
 
 def load_student(run: Path) -> PoseNet:
     """Return the averaged network of a run folder, ready to predict."""
-    recipe = json.loads((run / RECIPE).read_text())
-    network = PoseNet(recipe["start"])
+    made_by = run_recipe.read(run)
+    if "start" not in made_by:
+        raise ConfigError(
+            f"{run} is no run of `train student`: its {run_recipe.RECIPE} names no start; name the "
+            "--out folder of one"
+        )
+    network = PoseNet(made_by["start"])
     network.load_state_dict(averaged(run), strict=False)
     return network.eval()
+
+
+def _weights_of(path: Path) -> dict[str, Tensor]:
+    """Read the averaged weights of a run, or what a bundle ships."""
+    shipped = path / "pose.onnx"
+    return shipped_weights(shipped) if shipped.is_file() else averaged(path)
+
+
+def _listed(folders: list[Path]) -> str:
+    return ", ".join(str(folder) for folder in folders)

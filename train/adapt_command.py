@@ -1,0 +1,149 @@
+"""`python -m train adapt`: adapt to a line's own pictures; a table says what each step gave.
+
+In: a rendered source, and pictures, a video, or a folder of `train label` or `train synth` as the
+target.  Out: a folder with every run, `results.json` and `report.html`; started again, it goes on.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from edge_pose.bundle import open_bundle
+from edge_pose.errors import ConfigError
+from train.ablation import ABLATION, USUAL, VARIANTS, Variant, read_variants
+from train.adaptation_methods import read_method, require_selectable
+from train.domains import Domain, held_out_domain, is_rendered, source_domain, target_domain
+from train.presets import PRESETS
+from train.report_results import SOURCE_ONLY
+from train.vit import SIZES
+from train.workflow import REPORT, Comparison, run_workflow, what_each_step_gave
+from train.workflow_stages import Assignment
+
+_EVERYTHING: Final = "ablation"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--source", type=Path, nargs="+", required=True, help="folders made by train synth"
+    )
+    parser.add_argument(
+        "--target",
+        type=Path,
+        required=True,
+        help="pictures, a video, or a folder made by train label or train synth",
+    )
+    parser.add_argument(
+        "--test",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="folders to measure in; without any, the groups held out of a labelled target",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder; continued if it exists")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="what machine")
+    parser.add_argument("--network", choices=sorted(SIZES), help="usually the preset's")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        default=list(USUAL),
+        metavar="NAME",
+        help=f"what to compare: '{_EVERYTHING}' for all, or of {', '.join(VARIANTS)}",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument(
+        "--teacher", metavar="NAME", help="variant that the student learns from; usually the last"
+    )
+    parser.add_argument(
+        "--no-student", action="store_true", help="stop before the student that ships"
+    )
+    parser.add_argument(
+        "--labels", type=Path, nargs=2, metavar=("COCO.json", "PICTURES"), help="a few labels"
+    )
+    parser.add_argument("--most", type=int, default=500, help="people measured in each folder")
+    parser.add_argument(
+        "--forget-at-most", type=float, metavar="MM", help="stop when a domain lost more than this"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="torch threads beside the workers")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run, or go on, and print the table."""
+    torch.set_num_threads(arguments.threads)
+    names = list(ABLATION) if arguments.variants == [_EVERYTHING] else arguments.variants
+    variants = read_variants(names)
+    _check(arguments, variants)
+    labels = arguments.out / "labels"
+    target = target_domain(arguments.target, labels)
+    target_folder = labels if labels.is_dir() else arguments.target
+    task = Assignment(
+        source_folders=tuple(arguments.source),
+        target_folder=target_folder,
+        source=source_domain(arguments.source),
+        target=target,
+        preset_name=arguments.preset,
+        network=arguments.network or PRESETS[arguments.preset].network,
+        learning_rate=arguments.learning_rate,
+        out=arguments.out,
+        coco=tuple(arguments.labels) if arguments.labels else None,
+    )
+    plan = Comparison(
+        variants=variants,
+        seeds=arguments.seeds,
+        tests=_tests(arguments.test, target_folder),
+        most=arguments.most,
+        teacher=None if arguments.no_student else _teacher(arguments.teacher, variants),
+        student=open_bundle().path_of("pose"),
+        bound_mm=arguments.forget_at_most,
+    )
+    results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
+    sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")
+
+
+def _check(arguments: argparse.Namespace, variants: dict[str, Variant]) -> None:
+    """Refuse what would fail hours later."""
+    for name, variant in variants.items():
+        if variant.labelled_frames and not arguments.labels:
+            raise ConfigError(
+                f"the variant {name!r} wants labelled frames and there are none; give --labels "
+                "with a COCO file and its pictures"
+            )
+        if (
+            read_method(variant.method).pseudo_labels
+            and is_rendered(arguments.target)
+            and next(iter(variants)) != SOURCE_ONLY
+        ):
+            raise ConfigError(
+                f"the variant {name!r} takes the opinion of the network for the source alone, "
+                f"which must be trained before it; name {SOURCE_ONLY} first"
+            )
+
+
+def _tests(folders: Sequence[Path], target: Path) -> list[Domain]:
+    if folders:
+        return [held_out_domain(folder) for folder in folders]
+    if is_rendered(target):
+        raise ConfigError(
+            f"{target} is rendered, and of such a folder nothing is held out; name another one "
+            "with --test, made with another --seed"
+        )
+    return [held_out_domain(target)]
+
+
+def _teacher(name: str | None, variants: dict[str, Variant]) -> str:
+    if name is None:
+        able = [n for n, v in variants.items() if not read_method(v.method).target_truth]
+        if not able:
+            raise ConfigError("no variant may teach the student; name one besides the oracle")
+        return able[-1]
+    if name not in variants:
+        raise ConfigError(
+            f"--teacher is {name!r}, which is not among the variants {', '.join(variants)}; add it"
+        )
+    require_selectable(variants[name].method)
+    return name

@@ -1,0 +1,237 @@
+"""From a labelled source to a network for a line: every stage, every way, measured.
+
+In: an `Assignment`, variants, seeds and places to measure in.  Out, in the assignment's folder: a
+run for each stage, `results.json` and `report.html`, and the table of what each step gave.
+
+Whatever was finished is not done again.  Nothing is selected by a target's labels: schedules are
+fixed, and which variant teaches the student is named beforehand.
+"""
+
+import copy
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_pose.region import region_of_body
+from train.ablation import Variant
+from train.confidence import markdown_table
+from train.domain_errors import Errors, Who, errors_in, reading_of, rows_of
+from train.domains import Domain
+from train.drift import Probe, attention_drift
+from train.forgetting import Drift, ForgettingMeter
+from train.pose_augment import cut_crop
+from train.presets import Extent
+from train.pretrain import PICTURE
+from train.report_files import write_results
+from train.report_page import report
+from train.report_results import (
+    SOURCE_ONLY,
+    Cost,
+    DataSet,
+    Picture,
+    Provenance,
+    Results,
+    Row,
+    Stage,
+)
+from train.report_rows import stages
+from train.report_summary import Table, tables
+from train.vit_pose import VitPose
+from train.workflow_stages import (
+    Assignment,
+    first_stage,
+    second_stage,
+    shipped_student,
+    starting_network,
+    third_stage,
+)
+
+RESULTS: Final = "results.json"
+REPORT: Final = "report.html"
+SHIPPED: Final = "student_shipped"
+DISTILLED: Final = "student_distilled"
+_PROBE_PEOPLE: Final = 16
+_START: Final = "start"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What is compared, and where it is measured."""
+
+    variants: Mapping[str, Variant]
+    seeds: Sequence[int]
+    tests: Sequence[Domain]
+    most: int
+    """People measured in each domain."""
+    teacher: str | None
+    """The variant that the student learns from; None leaves the student as it is."""
+    student: Path
+    """`pose.onnx` of the bundle that the student starts from."""
+    bound_mm: float | None
+    """What a stage may forget of any domain."""
+    seen_target_test: bool = False
+    """Whether the test pictures of the target were among those adapted to."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What has been measured so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+
+
+def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str]) -> Results:
+    """Run every stage of every variant and write what came of it."""
+    found = _Found()
+    for seed in plan.seeds:
+        _one_seed(task, plan, seed, found)
+    data: list[DataSet] = [task.source.data, task.target.data, *(t.data for t in plan.tests)]
+    results = Results(
+        title=f"Adapted to {task.target_folder.name}",
+        rows=tuple(found.rows),
+        stages=tuple(found.stages),
+        costs=tuple(found.costs),
+        data=tuple(data),
+        provenance=(
+            Provenance(
+                commit=_commit(), commands=tuple(commands), machine=platform.platform(terse=True)
+            ),
+        ),
+        pictures=tuple(found.pictures.values()),
+    )
+    write_results(task.out / RESULTS, results)
+    (task.out / REPORT).write_text(report(results), encoding="utf-8")
+    return results
+
+
+def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> None:
+    plain: VitPose | None = None
+    before: Mapping[str, Errors] | None = None
+    for name, variant in plan.variants.items():
+        if variant.first is not None:
+            with _timed(found, f"first stage, seed {seed}", task.preset.pretrain):
+                run = first_stage(task, variant.first, seed)
+            title = f"First stage, {variant.first.recipe}, w_bg {variant.first.background_weight:g}"
+            found.pictures[run.name] = Picture(
+                title=title,
+                caption="Source and target: what is hidden, what is seen, what is guessed.",
+                path=str((run / PICTURE).relative_to(task.out)),
+            )
+        begun = copy.deepcopy(starting_network(task, variant, seed)).eval()
+        with _timed(found, f"second stage, {name}, seed {seed}", task.preset.adapt):
+            network = second_stage(task, name, variant, seed, opinion=plain)
+        errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
+        if name == SOURCE_ONLY:
+            plain, before = network, errors
+        who = Who(method=name, seed=seed)
+        _keep(plan, who, errors, found)
+        drift = None
+        if variant.first is not None:
+            drift = attention_drift(begun, network, _probe(task.target))
+        _read_meter(task, plan, who, (before, errors), drift, found)
+        if name == plan.teacher and seed == plan.seeds[0]:
+            _teach(task, plan, seed, network, found)
+
+
+def _teach(task: Assignment, plan: Comparison, seed: int, teacher: VitPose, found: _Found) -> None:
+    """Distil, and measure the student before and after."""
+    assert plan.teacher is not None
+    before = shipped_student(plan.student)
+    with _timed(found, "third stage, the student", task.preset.distil):
+        after = third_stage(task, plan.teacher, seed, teacher, plan.student)
+    named: tuple[tuple[str, nn.Module], ...] = ((SHIPPED, before), (DISTILLED, after))
+    for method, network in named:
+        errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
+        _keep(plan, Who(method=method, seed=seed), errors, found)
+
+
+def _keep(plan: Comparison, who: Who, errors: Mapping[str, Errors], found: _Found) -> None:
+    for test, measured in errors.items():
+        found.rows += rows_of(who, test, measured, seen_target_test=plan.seen_target_test)
+
+
+def _read_meter(
+    task: Assignment,
+    plan: Comparison,
+    who: Who,
+    errors: tuple[Mapping[str, Errors] | None, Mapping[str, Errors]],
+    drift: Drift | None,
+    found: _Found,
+) -> None:
+    """Compare with what the network for the source alone knew, and stop at the bound."""
+    before, now = errors
+    path = task.second_folder(who.method, who.seed) / "forgetting.jsonl"
+    meter = ForgettingMeter(path, bound_mm=plan.bound_mm)
+    if before is not None and who.method != SOURCE_ONLY:
+        meter.add(_START, {name: reading_of(error) for name, error in before.items()})
+    meter.add(who.method, {name: reading_of(error) for name, error in now.items()}, drift=drift)
+    found.stages += stages(who.name, meter.readings)
+
+
+def _probe(target: Domain) -> Probe:
+    """Take the same few target pictures every time."""
+    people = target.people
+    step = max(len(people) // _PROBE_PEOPLE, 1)
+    chosen = [people.person(number) for number in range(0, len(people), step)[:_PROBE_PEOPLE]]
+    crops = [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
+    masks = [crop.foreground for crop in crops if crop.foreground is not None]
+    return Probe(
+        image=torch.from_numpy(np.stack([crop.image for crop in crops]).astype(np.float32) / 255),
+        foreground=(
+            torch.from_numpy(np.stack(masks).astype(np.float32) / 255)
+            if len(masks) == len(crops)
+            else None
+        ),
+    )
+
+
+def what_each_step_gave(results: Results) -> str:
+    """Write the table that the command ends with: a row a variant, a column a domain and metric."""
+    measured = tables(results.rows, results.higher_is_better)
+    methods = list(dict.fromkeys(row.method for row in results.rows))
+    head = ("variant", *(f"{table.domain}: {table.metric}" for table in measured))
+    return markdown_table(
+        head, [(method, *(_cell(table, method) for table in measured)) for method in methods]
+    )
+
+
+def _cell(table: Table, method: str) -> str:
+    summary = table.of(method)
+    return "-" if summary is None else f"{summary.mean.value:.1f}"
+
+
+@contextmanager
+def _timed(found: _Found, stage: str, extent: Extent) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    found.costs.append(
+        Cost(
+            stage=stage,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            seconds=time.monotonic() - begun,
+            images=extent.steps * extent.batch_size * extent.accumulate,
+        )
+    )
+
+
+def _commit() -> str:
+    """Return the commit of the clone, or a word that there is none."""
+    said = subprocess.run(  # noqa: S603 - git, on our own clone
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or "unknown"
