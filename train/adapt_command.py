@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder; continued if it exists")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="what machine")
+    parser.add_argument(
+        "--share-of-steps", type=_share, default=1.0, help="of the preset's, for a first look"
+    )
     parser.add_argument("--network", choices=sorted(SIZES), help="usually the preset's")
     parser.add_argument(
         "--variants",
@@ -90,6 +93,7 @@ def main(arguments: argparse.Namespace) -> None:
         network=arguments.network or PRESETS[arguments.preset].network,
         learning_rate=arguments.learning_rate,
         out=arguments.out,
+        share_of_steps=arguments.share_of_steps,
         coco=tuple(arguments.labels) if arguments.labels else None,
     )
     plan = Comparison(
@@ -103,6 +107,14 @@ def main(arguments: argparse.Namespace) -> None:
     )
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
     sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")
+
+
+def _share(text: str) -> float:
+    """Read a share; the name stands in what argparse says of another text."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a share, above 0 and up to 1")
+    return value
 
 
 def _check(arguments: argparse.Namespace, variants: dict[str, Variant]) -> None:

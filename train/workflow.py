@@ -29,9 +29,9 @@ from train.domains import Domain
 from train.drift import Probe, attention_drift
 from train.forgetting import Drift, ForgettingMeter
 from train.pose_augment import cut_crop
-from train.presets import Extent
+from train.presets import Effort
 from train.pretrain import PICTURE
-from train.report_files import write_results
+from train.report_files import read_results, write_results
 from train.report_page import report
 from train.report_results import (
     SOURCE_ONLY,
@@ -112,7 +112,9 @@ def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str])
         pictures=tuple(found.pictures.values()),
     )
     write_results(task.out / RESULTS, results)
-    (task.out / REPORT).write_text(report(results), encoding="utf-8")
+    # Read back: a report finds its pictures from where its results lie.
+    page = report(read_results([task.out / RESULTS]))
+    (task.out / REPORT).write_text(page, encoding="utf-8")
     return results
 
 
@@ -121,7 +123,9 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
     before: Mapping[str, Errors] | None = None
     for name, variant in plan.variants.items():
         if variant.first is not None:
-            with _timed(found, f"first stage, seed {seed}", task.preset.pretrain):
+            with _timed(
+                found, f"first stage, seed {seed}", task.effort(task.preset.pretrain, seed)
+            ):
                 run = first_stage(task, variant.first, seed)
             title = f"First stage, {variant.first.recipe}, w_bg {variant.first.background_weight:g}"
             found.pictures[run.name] = Picture(
@@ -130,7 +134,9 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
                 path=str((run / PICTURE).relative_to(task.out)),
             )
         begun = copy.deepcopy(starting_network(task, variant, seed)).eval()
-        with _timed(found, f"second stage, {name}, seed {seed}", task.preset.adapt):
+        with _timed(
+            found, f"second stage, {name}, seed {seed}", task.effort(task.preset.adapt, seed)
+        ):
             network = second_stage(task, name, variant, seed, opinion=plain)
         errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
         if name == SOURCE_ONLY:
@@ -149,7 +155,7 @@ def _teach(task: Assignment, plan: Comparison, seed: int, teacher: VitPose, foun
     """Distil, and measure the student before and after."""
     assert plan.teacher is not None
     before = shipped_student(plan.student)
-    with _timed(found, "third stage, the student", task.preset.distil):
+    with _timed(found, "third stage, the student", task.effort(task.preset.distil, seed)):
         after = third_stage(task, plan.teacher, seed, teacher, plan.student)
     named: tuple[tuple[str, nn.Module], ...] = ((SHIPPED, before), (DISTILLED, after))
     for method, network in named:
@@ -213,7 +219,7 @@ def _cell(table: Table, method: str) -> str:
 
 
 @contextmanager
-def _timed(found: _Found, stage: str, extent: Extent) -> Iterator[None]:
+def _timed(found: _Found, stage: str, effort: Effort) -> Iterator[None]:
     begun = time.monotonic()
     yield
     found.costs.append(
@@ -221,7 +227,7 @@ def _timed(found: _Found, stage: str, extent: Extent) -> Iterator[None]:
             stage=stage,
             device="cuda" if torch.cuda.is_available() else "cpu",
             seconds=time.monotonic() - begun,
-            images=extent.steps * extent.batch_size * extent.accumulate,
+            images=effort.steps * effort.batch_size * effort.accumulate,
         )
     )
 

@@ -58,6 +58,8 @@ class Assignment:
     """A key of `train.vit.SIZES`."""
     learning_rate: float
     out: Path
+    share_of_steps: float = 1.0
+    """Of the preset's, for a first look."""
     coco: tuple[Path, Path] | None = None
     """Key points that a person marked in pictures of the target, and the pictures' folder."""
 
@@ -70,7 +72,7 @@ class Assignment:
         """Return how a stage is carried out."""
         return Effort(
             preset=self.preset,
-            steps=extent.steps,
+            steps=max(round(self.share_of_steps * extent.steps), 1),
             batch_size=extent.batch_size,
             accumulate=extent.accumulate,
             workers=self.preset.workers,

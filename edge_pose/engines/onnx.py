@@ -86,8 +86,9 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _ERRORS_ONLY
-    # The arena keeps the largest batch ever run: 95 MB more after six people, and no faster.
-    options.enable_cpu_mem_arena = False
+    # The arena keeps what the largest batch took, and batches are small (edge_pose/inference.py);
+    # without it the heap is torn to pieces in the first seconds and holds 100 MB more.
+    options.enable_cpu_mem_arena = True
     # Spinning threads would take the second core from the camera and the broker.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
