@@ -24,7 +24,12 @@ import numpy as np
 import onnxruntime
 import torch
 from jaxtyping import Float32
-from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantType,
+    quant_pre_process,
+    quantize_static,
+)
 from torch import nn
 
 from edge_pose.region import region_of_body
@@ -77,11 +82,15 @@ def build(run: Path, images: Images, folder: Path) -> Candidate:
     recipe = read(run)
     single, int8 = folder / f"{run.name}.onnx", folder / f"{run.name}-int8.onnx"
     export_pose(network, identity(NUM_JOINTS).table(), single)
+    # Weights are stored as halves and widened by the graph; quantising needs them as constants.
+    folded = folder / f"{run.name}-folded.onnx"
+    quant_pre_process(single, folded, skip_symbolic_shape=True)
     quantize_static(
-        single,
+        folded,
         int8,
         Crops(images),
         per_channel=True,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         extra_options={"WeightSymmetric": True},
     )

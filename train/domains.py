@@ -16,11 +16,10 @@ from typing import Final
 from tqdm import tqdm
 
 from edge_pose.errors import SourceError
-from train.label_cache import INDEX_FILE, LabelFolder, read_labels
+from train.label_cache import LabelFolder, read_labels
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.report_results import DataSet
 from train.sources import VIDEO_ENDINGS, Source, own_pictures, own_video
-from train.synth.dataset import MANIFEST
 from train.teacher import TEACHERS, Teacher
 from train.weights import DEFAULT_CACHE
 
@@ -41,12 +40,12 @@ class Domain:
 
 def is_rendered(folder: Path) -> bool:
     """Tell whether `train synth` made a folder."""
-    return (folder / MANIFEST).is_file()
+    return any(folder.glob("chunk-*.npz"))
 
 
 def is_labelled(folder: Path) -> bool:
     """Tell whether `train label` made a folder."""
-    return (folder / INDEX_FILE).is_file()
+    return any(folder.glob("labels-*.npz"))
 
 
 def source_domain(folders: Sequence[Path]) -> Domain:
@@ -59,7 +58,7 @@ def source_domain(folders: Sequence[Path]) -> Domain:
     for folder in folders:
         if not is_rendered(folder):
             raise SourceError(
-                f"{folder} holds no rendered people ({MANIFEST} is missing), and the source must "
+                f"{folder} holds no rendered people (chunk-00000.npz …), and the source must "
                 "have 3D truth; make one with `python -m train synth`"
             )
     people = RenderedPeople(*folders, with_foreground=True)

@@ -32,7 +32,14 @@ from train.pretrain import PretrainSettings, pretrain
 from train.shipped import shipped_weights
 from train.stream import load
 from train.student import PoseNet
-from train.two_domains import TARGET, PersonBatches, TwoDomainBatches, with_masked, with_opinions
+from train.two_domains import (
+    TARGET,
+    PersonBatches,
+    Stream,
+    TwoDomainBatches,
+    with_masked,
+    with_opinions,
+)
 from train.vit import SIZES
 from train.vit_pose import VitPose
 
@@ -207,7 +214,7 @@ def _without_labels(batch: Batch) -> Batch:
     }
 
 
-def _few_labels(task: Assignment, variant: Variant, effort: Effort) -> PersonBatches | None:
+def _few_labels(task: Assignment, variant: Variant, effort: Effort) -> Stream | None:
     if not variant.labelled_frames or task.coco is None:
         return None
     frames = first_frames(read_coco(*task.coco), variant.labelled_frames, seed=effort.seed)

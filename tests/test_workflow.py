@@ -1,0 +1,167 @@
+"""One command from a labelled source to a network for a line, and what it leaves behind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_pose.errors import ConfigError, SourceError
+from edge_pose.region import region_of_body
+from edge_pose.skeleton import INDEX, NUM_JOINTS
+from mim_folders import labelled_folder, rendered_folder
+from train.__main__ import main
+from train.ablation import ABLATION, VARIANTS, read_variants
+from train.adaptation_methods import read_method
+from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
+from train.domains import held_out_domain, source_domain, target_domain
+from train.masking import read_recipe
+from train.pose_augment import cut_crop
+from train.pose_data import is_held_out
+from train.report_files import read_results
+from train.student_command import load_student
+from train.workflow_stages import _without_labels
+
+X = torch.tensor([1.0, 0.0, 0.0])
+LEFT_WRIST = INDEX["left_wrist"]
+
+
+def group(*, held_out: bool) -> str:
+    """Find the name of a group that is held out, or one that is not."""
+    names = (f"line/{number}" for number in range(100))
+    return next(name for name in names if is_held_out(name) == held_out)
+
+
+class Knows(torch.nn.Module):
+    """Answers with the truth of everybody in a folder whose people all stand alike."""
+
+    def __init__(self, folder: Path, *, off_px: float, off_m: float) -> None:
+        """Read the truth once and move it along x."""
+        super().__init__()
+        person = held_out_domain(folder).people.person(0)
+        crop = cut_crop(person, region_of_body(person.reach_px))
+        self.joints_px = torch.nn.Parameter(torch.from_numpy(crop.joints_px) + off_px * X[:2])
+        moved = torch.from_numpy(crop.joints_m).clone()
+        moved[LEFT_WRIST] += off_m * X
+        self.joints_m = torch.nn.Parameter(moved)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Say the same of every picture."""
+        each = len(image)
+        return {
+            "joints_px": self.joints_px.expand(each, -1, -1),
+            "joints_m": self.joints_m.expand(each, -1, -1),
+        }
+
+
+def test_errors_are_those_worked_out_by_hand(tmp_path: Path) -> None:
+    folder = rendered_folder(tmp_path / "other", 5)
+    network = Knows(folder, off_px=2.56, off_m=0.25)
+    found = errors_in(network, held_out_domain(folder), most=100)
+    assert found[POSITION].shape == (5, NUM_JOINTS)
+    np.testing.assert_allclose(found[FLAT], 1.0, rtol=1e-3)
+    np.testing.assert_allclose(found[POSITION][:, LEFT_WRIST], 250.0, rtol=1e-3)
+    others = np.delete(found[POSITION], LEFT_WRIST, axis=1)
+    np.testing.assert_allclose(others, 0.0, atol=1e-2)
+    exact = errors_in(Knows(folder, off_px=0.0, off_m=0.0), held_out_domain(folder), most=100)
+    np.testing.assert_allclose(exact[ALIGNED], 0.0, atol=1e-2)
+
+
+def test_people_measured_are_spread_over_the_folder_and_no_more_than_asked(tmp_path: Path) -> None:
+    folder = rendered_folder(tmp_path / "other", 9)
+    network = Knows(folder, off_px=0.0, off_m=0.0)
+    assert len(errors_in(network, held_out_domain(folder), most=4)[FLAT]) == 4
+
+
+def test_a_domain_without_3d_truth_has_errors_in_the_picture_alone(tmp_path: Path) -> None:
+    folder = labelled_folder(tmp_path / "line", 3, group=group(held_out=True))
+    network = Knows(rendered_folder(tmp_path / "other", 1), off_px=0.0, off_m=0.0)
+    assert set(errors_in(network, held_out_domain(folder), most=9)) == {FLAT}
+
+
+def test_every_variant_is_made_of_methods_and_masks_that_exist() -> None:
+    for variant in VARIANTS.values():
+        read_method(variant.method)
+        if variant.first is not None:
+            read_recipe(variant.first.recipe)
+    assert {"source_only", "mae", "foreground", "attention", "saccades", "oracle"} <= set(ABLATION)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["atention"], "did you mean 'attention'"), (["mae", "mae"], "named twice")],
+)
+def test_a_wrong_variant_is_said_in_a_sentence(names: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read_variants(names)
+
+
+def test_the_target_shows_its_pictures_and_nothing_that_is_true_of_them() -> None:
+    batch = {
+        name: torch.zeros(1)
+        for name in ("input", "joints_m", "target_input", "target_joints_m", "target_foreground")
+    }
+    assert set(_without_labels(batch)) == {"input", "joints_m", "target_input", "target_foreground"}
+
+
+def test_of_a_labelled_target_one_part_is_learned_from_and_another_measured(tmp_path: Path) -> None:
+    learned = labelled_folder(tmp_path / "a", 3, group=group(held_out=False))
+    measured = labelled_folder(tmp_path / "b", 2, group=group(held_out=True))
+    assert len(target_domain(learned, tmp_path / "labels").people) == 3
+    assert len(held_out_domain(measured).people) == 2
+    with pytest.raises(SourceError, match="nobody to learn from"):
+        held_out_domain(learned)
+
+
+def test_a_source_without_3d_truth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="train synth"):
+        source_domain([labelled_folder(tmp_path / "line", 2)])
+
+
+def test_what_would_fail_hours_later_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(rendered_folder(tmp_path / "a", 2))
+    common = ["adapt", "--source", folder, "--target", folder, "--out", str(tmp_path / "out")]
+    assert main(common) == 78
+    assert "nothing is held out" in capsys.readouterr().err
+    assert main([*common, "--test", folder, "--variants", "labels_10"]) == 78
+    assert "--labels" in capsys.readouterr().err
+    assert main([*common, "--test", folder, "--variants", "mae", "pseudo_labels"]) == 78
+    assert "name source_only first" in capsys.readouterr().err
+    assert main([*common, "--test", folder, "--variants", "oracle", "--teacher", "oracle"]) == 78
+    assert "choose a run of another method" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, site, seed in (("a", "factory", "1"), ("b", "other", "2"), ("c", "other", "3")):
+        words = f"synth --people 24 --site {site} --seed {seed} --processes 1 --size 128"
+        assert main([*words.split(), "--out", str(tmp_path / name)]) == 0
+    out = tmp_path / "line"
+    words = ["adapt", "--preset", "tiny", "--most", "20", "--out", str(out)]
+    words += ["--source", str(tmp_path / "a"), "--target", str(tmp_path / "b")]
+    words += ["--test", str(tmp_path / "c"), "--variants", "source_only", "saccades", "oracle"]
+    capsys.readouterr()
+    assert main(words) == 0
+    table = capsys.readouterr().out
+    results = read_results([out / "results.json"])
+    methods = {row.method for row in results.rows}
+    assert methods == {"source_only", "saccades", "oracle", "student_shipped", "student_distilled"}
+    assert all(f"| {method} |" in table for method in methods)
+    assert not any(row.seen_target_test for row in results.rows)
+    assert "forgot" in (out / "report.html").read_text()
+    readings = (out / "second" / "saccades-seed0" / "forgetting.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in readings] == ["start", "saccades"]
+    with torch.no_grad():
+        answer = load_student(out / "student")(torch.rand(1, 3, 256, 256))
+    assert torch.isfinite(answer["joints_m"]).all()
+    checkpoint = out / "second" / "saccades-seed0" / "last.safetensors"
+    before = checkpoint.stat().st_mtime_ns
+    assert main(words) == 0
+    assert checkpoint.stat().st_mtime_ns == before
+    assert capsys.readouterr().out.splitlines()[:4] == table.splitlines()[:4]
