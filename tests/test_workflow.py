@@ -140,8 +140,8 @@ def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, site, seed in (("a", "factory", "1"), ("b", "other", "2"), ("c", "other", "3")):
-        words = f"synth --people 24 --site {site} --seed {seed} --processes 1 --size 128"
-        assert main([*words.split(), "--out", str(tmp_path / name)]) == 0
+        recipe = f"synth --people 24 --site {site} --seed {seed} --processes 1 --size 128"
+        assert main([*recipe.split(), "--out", str(tmp_path / name)]) == 0
     out = tmp_path / "line"
     words = ["adapt", "--preset", "tiny", "--most", "20", "--out", str(out)]
     words += ["--source", str(tmp_path / "a"), "--target", str(tmp_path / "b")]
