@@ -13,6 +13,7 @@ import torch
 from edge_pose.errors import ConfigError
 from mim_folders import labelled_folder, picture_folder, rendered_folder
 from train.fit import averaged
+from train.foreground_scenes import mark_of
 from train.mim import VitMim
 from train.mim_figure import ROWS
 from train.mim_run import build
@@ -21,6 +22,7 @@ from train.pretrain import (
     PICTURE,
     REPORT,
     PretrainSettings,
+    _scenes,
     load_mim,
     load_pretrained,
     pretrain,
@@ -118,6 +120,27 @@ def test_the_network_learns_what_its_folders_have_in_common(
         settings(folders, steps=40, batch_size=8, learning_rate=2e-3), tmp_path / "after"
     )
     assert after["source_error"] < 0.9 * before["source_error"]
+
+
+def test_wrong_masks_change_what_is_weighed_and_masks_left_out_are_not_used(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole = settings(folders, steps=1, wrong_masks=0.0)
+    rng = np.random.default_rng(0)
+    as_told = _scenes(whole.source, whole).clip(rng, 1)[0].foreground
+    spoiled = settings(folders, steps=1, wrong_masks=1.0)
+    wrong = _scenes(spoiled.source, spoiled).clip(np.random.default_rng(0), 1)[0].foreground
+    assert as_told is not None
+    assert wrong is not None
+    assert not np.array_equal(as_told, wrong)
+    person = _scenes(whole.source, whole).clip(np.random.default_rng(0), 1)[0]
+    qualities = {"masks": {"one": {"mark": mark_of(person.box_px, person.joints_px)}}}
+    listed = tmp_path / "foreground.json"
+    listed.write_text(json.dumps({**qualities, "left_out": ["one"]}))
+    sifted = settings(folders, steps=1, foreground=listed)
+    assert _scenes(sifted.source, sifted).clip(np.random.default_rng(0), 1)[0].foreground is None
+    with pytest.raises(ConfigError, match="give 0 to 1"):
+        pretrain(settings(folders, steps=1, wrong_masks=2.0), tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -21,6 +21,9 @@ from edge_pose.errors import ConfigError
 from train.arithmetic import training_flops
 from train.distributed import device, place
 from train.fit import Batch, Schedule, fit
+from train.foreground_audit import Audit
+from train.foreground_command import read_left_out
+from train.foreground_scenes import AuditedScenes, SiftedScenes
 from train.masking import MaskRecipe, read_recipe
 from train.mim import WEIGHTS, MimNet, Sight, Target
 from train.mim_data import PLAIN, VARIED, MimBatches, MimMixture
@@ -35,7 +38,7 @@ from train.mim_run import (
     pretrained_network,
     terms_of,
 )
-from train.mim_scenes import open_scenes
+from train.mim_scenes import Scenes, open_scenes
 from train.pose_loss import total
 from train.presets import Effort
 from train.stream import load
@@ -84,6 +87,10 @@ class PretrainSettings:
     """Of the clips that samples are; masks over time need more than one."""
     train_stem: bool = False
     """Whether the student's part at high resolution learns too."""
+    wrong_masks: float = 0.0
+    """Share of the masks of people that are spoiled, to see what wrong masks cost."""
+    foreground: Path | None = None
+    """Made by `python -m train foreground`: masks that are not to be believed."""
     learning_rate: float = 1e-3
     effort: Effort
     """How long, in which portions, with which seed."""
@@ -130,7 +137,7 @@ def pretrain(settings: PretrainSettings, out: Path) -> dict[str, float]:
     recipe, effort = read_recipe(settings.recipe), settings.effort
     torch.manual_seed(effort.seed)
     network = build(settings.words()).to(device())
-    source, target = open_scenes(settings.source), open_scenes(settings.target)
+    source, target = (_scenes(folders, settings) for folders in (settings.source, settings.target))
     images, begun = 0, time.monotonic()
 
     stream = partial(
@@ -176,6 +183,17 @@ def pretrain(settings: PretrainSettings, out: Path) -> dict[str, float]:
     network.load_state_dict(average, strict=False)
     probes = [stream(seed=effort.seed + _PROBE_SEED).batch(k) for k in range(_PROBE_BATCHES)]
     return _report(network.eval(), probes, settings, out, per_s)
+
+
+def _scenes(folders: tuple[Path, ...], settings: PretrainSettings) -> Scenes:
+    """Open folders, without the masks that are not believed and with some spoiled, if asked."""
+    scenes: Scenes = open_scenes(folders)
+    if settings.foreground is not None:
+        scenes = SiftedScenes(scenes, read_left_out(settings.foreground))
+    if settings.wrong_masks:
+        audit = Audit(share=settings.wrong_masks, seed=settings.effort.seed)
+        scenes = AuditedScenes(scenes, audit)
+    return scenes
 
 
 def _mixture(settings: PretrainSettings, recipe: MaskRecipe, size_px: int) -> MimMixture:

@@ -75,6 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train-stem", action="store_true", help="let the student's high resolution learn too"
     )
+    parser.add_argument(
+        "--wrong-masks",
+        type=float,
+        default=_USUAL["wrong_masks"],
+        help="share of masks spoiled on purpose, to see what wrong ones cost",
+    )
+    parser.add_argument(
+        "--foreground", type=Path, help="file made by train foreground: masks to leave out"
+    )
     presets.add_options(parser, "pretrain")
     parser.add_argument("--learning-rate", type=float, default=_USUAL["learning_rate"])
     parser.add_argument("--threads", type=int, default=1, help="torch threads beside the workers")
@@ -110,6 +119,8 @@ def _settings(arguments: argparse.Namespace) -> PretrainSettings:
         paste=arguments.paste,
         frames=arguments.frames,
         train_stem=arguments.train_stem,
+        wrong_masks=arguments.wrong_masks,
+        foreground=arguments.foreground,
         learning_rate=arguments.learning_rate,
         effort=effort,
     )
