@@ -154,6 +154,9 @@ def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
     assert methods == {"source_only", "saccades", "oracle", "student_shipped", "student_distilled"}
     assert all(f"| {method} |" in table for method in methods)
     assert not any(row.seen_target_test for row in results.rows)
+    probed = {network.network: network.values for network in results.representation}
+    assert all(0 < values["linear probe, MPJPE mm"] < 2000 for values in probed.values())
+    assert "saccades, seed 0" in probed
     assert "forgot" in (out / "report.html").read_text()
     readings = (out / "second" / "saccades-seed0" / "forgetting.jsonl").read_text().splitlines()
     assert [json.loads(line)["stage"] for line in readings] == ["start", "saccades"]

@@ -21,6 +21,7 @@ from train.domains import Domain
 from train.forgetting import DomainError
 from train.metrics import aligned_errors_mm, mean_error, pixel_errors_px, position_errors_mm
 from train.pose_augment import TrainingCrop, cut_crop
+from train.pose_data import collate
 from train.report_results import Row
 from train.report_rows import measured
 from train.student import INPUT_SIZE_PX
@@ -51,23 +52,25 @@ class Who:
 @torch.no_grad()
 def errors_in(network: nn.Module, domain: Domain, *, most: int) -> Errors:
     """Measure a network on at most so many people, evenly spread, the same for every network."""
-    people = domain.people
-    step = max(len(people) // most, 1)
-    numbers = range(0, len(people), step)[:most]
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    crops: list[TrainingCrop] = []
+    crops = crops_of(domain, most=most)
     answers: list[dict[str, np.ndarray]] = []
-    for first in range(0, len(numbers), _AT_ONCE):
-        chosen = [people.person(number) for number in numbers[first : first + _AT_ONCE]]
-        portion = [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
-        images = np.stack([crop.image for crop in portion]).astype(np.float32) / 255
-        answer = network(torch.from_numpy(images).to(device))
+    for first in range(0, len(crops), _AT_ONCE):
+        batch = collate(crops[first : first + _AT_ONCE], None)
+        answer = network(batch["input"].to(device))
         answers.append({name: answer[name].cpu().numpy() for name in ("joints_px", "joints_m")})
-        crops += portion
     network.train(was_training)
     return _compare(answers, crops, has_3d=domain.has_3d)
+
+
+def crops_of(domain: Domain, *, most: int) -> list[TrainingCrop]:
+    """Cut at most so many people, evenly spread, about their true places."""
+    people = domain.people
+    step = max(len(people) // most, 1)
+    chosen = (people.person(number) for number in range(0, len(people), step)[:most])
+    return [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
 
 
 def _compare(

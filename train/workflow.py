@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from edge_pose.region import region_of_body
 from train.ablation import Variant
 from train.confidence import markdown_table
-from train.domain_errors import Errors, Who, errors_in, reading_of, rows_of
+from train.domain_errors import Errors, Who, crops_of, errors_in, reading_of, rows_of
 from train.domains import Domain
 from train.drift import Probe, attention_drift
 from train.forgetting import Drift, ForgettingMeter
-from train.pose_augment import cut_crop
+from train.latents import latents_of
 from train.presets import Effort
 from train.pretrain import PICTURE
 from train.report_files import read_results, write_results
@@ -37,6 +36,7 @@ from train.report_results import (
     SOURCE_ONLY,
     Cost,
     DataSet,
+    Network,
     Picture,
     Provenance,
     Results,
@@ -90,6 +90,7 @@ class _Found:
     stages: list[Stage] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)
+    latents: list[Network] = field(default_factory=list)
 
 
 def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str]) -> Results:
@@ -102,6 +103,7 @@ def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str])
         title=f"Adapted to {task.target_folder.name}",
         rows=tuple(found.rows),
         stages=tuple(found.stages),
+        representation=tuple(found.latents),
         costs=tuple(found.costs),
         data=tuple(data),
         provenance=(
@@ -147,6 +149,11 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         if variant.first is not None:
             drift = attention_drift(begun, network, _probe(task.target))
         _read_meter(task, plan, who, (before, errors), drift, found)
+        with_truth = [test for test in plan.tests if test.has_3d]
+        if with_truth and seed == plan.seeds[0]:
+            found.latents.append(
+                latents_of(who.name, network, task.source, with_truth[0], most=plan.most)
+            )
         if name == plan.teacher and seed == plan.seeds[0]:
             _teach(task, plan, seed, network, found)
 
@@ -188,10 +195,7 @@ def _read_meter(
 
 def _probe(target: Domain) -> Probe:
     """Take the same few target pictures every time."""
-    people = target.people
-    step = max(len(people) // _PROBE_PEOPLE, 1)
-    chosen = [people.person(number) for number in range(0, len(people), step)[:_PROBE_PEOPLE]]
-    crops = [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
+    crops = crops_of(target, most=_PROBE_PEOPLE)
     masks = [crop.foreground for crop in crops if crop.foreground is not None]
     return Probe(
         image=torch.from_numpy(np.stack([crop.image for crop in crops]).astype(np.float32) / 255),
