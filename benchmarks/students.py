@@ -32,16 +32,14 @@ from onnxruntime.quantization import (
 )
 from torch import nn
 
-from edge_pose.region import region_of_body
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_locator, export_pose
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
-from train.evaluate import LIKELY
+from train.domain_errors import crops_of
 from train.holdout import predict
 from train.locator import LocatorNet
-from train.metrics import aligned_errors_mm, pixel_errors_px, position_errors_mm
-from train.pose_augment import cut_crop
+from train.metrics import LIKELY, aligned_errors_mm, pixel_errors_px, position_errors_mm
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.run_recipe import read
 from train.student import INPUT_SIZE_PX, PoseNet
@@ -168,12 +166,9 @@ def errors(candidate: Candidate, locator: Path, people: People, most: int) -> tu
     )
 
 
-def crops_of(people: People, count: int) -> Images:
+def images_of(people: People, count: int) -> Images:
     """Cut crops as the network expects them, spread over the people."""
-    step = max(len(people) // count, 1)
-    chosen = (people.person(number * step) for number in range(count))
-    crops = [cut_crop(person, region_of_body(person.reach_px)).image for person in chosen]
-    return np.stack(crops).astype(np.float32) / 255
+    return np.stack([crop.image for crop in crops_of(people, most=count)]).astype(np.float32) / 255
 
 
 def rows(
@@ -230,8 +225,8 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=300, help="people of each kind")
     arguments = parser.parse_args()
     real = RealPeople(arguments.real, held_out=True)
-    known = crops_of(RealPeople(arguments.real, held_out=False), CALIBRATION_CROPS)
-    held = crops_of(real, CALIBRATION_CROPS)
+    known = images_of(RealPeople(arguments.real, held_out=False), CALIBRATION_CROPS)
+    held = images_of(real, CALIBRATION_CROPS)
     with tempfile.TemporaryDirectory() as folder:
         locator = Path(folder) / "locator.onnx"
         export_locator(LocatorNet(), locator)

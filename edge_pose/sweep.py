@@ -19,7 +19,7 @@ _NEARLY_SQUARE: Final = 1.2
 """Ratio of the sides up to which the whole frame is close enough."""
 _OVERLAP: Final = 0.2
 """Least share of a square that its neighbour sees too."""
-_RIM_PX: Final = 0.02
+_RIM: Final = 0.02
 """Of the square's side: a box that comes so close to a cut has probably been cut."""
 
 
@@ -45,7 +45,7 @@ def is_cut(
     boxes_px: Float32[np.ndarray, "boxes 4"], view: View, frame_size_px: tuple[int, int]
 ) -> np.ndarray:
     """Tell which boxes end at a side of the view behind which the frame goes on, [boxes] bool."""
-    rim_px = _RIM_PX * float(min(view[2:] - view[:2]))
+    rim_px = _RIM * float(min(view[2:] - view[:2]))
     low = (boxes_px[:, :2] < view[:2] + rim_px) & (view[:2] > 0)
     high = (boxes_px[:, 2:] > view[2:] - rim_px) & (view[2:] < np.array(frame_size_px))
     return np.asarray((low | high).any(axis=1))

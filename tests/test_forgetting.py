@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from edge_pose.errors import EXIT_OPERATOR, ConfigError
 from tiny_poses import TINY, Convolutions, batch, transformer
-from train.drift import Probe, attention_drift, domain_error, reconstruction_error
+from train.domain_errors import errors_of, reading_of
+from train.drift import Probe, attention_drift, reconstruction_error
 from train.forgetting import DomainError, Drift, ForgettingMeter, ForgotTooMuch
 from train.mim import VitMim, target_patches
 from train.vit import fit_size
@@ -97,13 +98,14 @@ class Shifted(nn.Module):
 def test_the_error_of_a_domain_is_what_was_added() -> None:
     truth = batch(0)
     network = Shifted(truth).train()
-    found = domain_error(network, [truth])
+    found = reading_of(errors_of(network, [truth]))
     assert network.training
     assert found.crop_percent == pytest.approx(5 / 256 * 100)
     assert found.mm == pytest.approx(50 / 25, rel=1e-3)
-    assert domain_error(network, [truth | {"has_3d": torch.zeros(4, dtype=torch.bool)}]).mm is None
+    flat = truth | {"has_3d": torch.zeros(4, dtype=torch.bool)}
+    assert reading_of(errors_of(network, [flat])).mm is None
     with pytest.raises(ConfigError, match="holds no people"):
-        domain_error(network, [])
+        errors_of(network, [])
 
 
 def test_a_network_has_not_drifted_from_itself() -> None:

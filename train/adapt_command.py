@@ -16,9 +16,10 @@ from edge_pose.bundle import open_bundle
 from edge_pose.errors import ConfigError
 from train.ablation import ABLATION, USUAL, VARIANTS, Variant, read_variants
 from train.adaptation_methods import read_method, require_selectable
-from train.domains import Domain, held_out_domain, is_rendered, source_domain, target_domain
+from train.domains import Domain, held_out_domain, source_domain, target_domain
 from train.presets import PRESETS
 from train.report_results import SOURCE_ONLY
+from train.synth.dataset import is_rendered
 from train.vit import SIZES
 from train.workflow import REPORT, Comparison, run_workflow, what_each_step_gave
 from train.workflow_stages import Assignment

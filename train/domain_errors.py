@@ -7,7 +7,7 @@ Crops are cut about the body's true place, as in training, so that networks are 
 detector; `python -m train evaluate` looks as the appliance does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,19 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from edge_pose.errors import ConfigError
 from edge_pose.region import region_of_body
 from train.domains import Domain
 from train.forgetting import DomainError
-from train.metrics import aligned_errors_mm, mean_error, pixel_errors_px, position_errors_mm
+from train.metrics import (
+    LIKELY,
+    aligned_errors_mm,
+    mean_error,
+    pixel_errors_px,
+    position_errors_mm,
+)
 from train.pose_augment import TrainingCrop, cut_crop
-from train.pose_data import collate
+from train.pose_data import Batch, People, collate
 from train.report_results import Row
 from train.report_rows import measured
 from train.student import INPUT_SIZE_PX
@@ -29,8 +36,6 @@ from train.student import INPUT_SIZE_PX
 POSITION: Final = "MPJPE mm"
 ALIGNED: Final = "PA-MPJPE mm"
 FLAT: Final = "2D error, % of crop"
-_LIKELY: Final = 0.3
-"""A joint's label counts from this weight on, as in `train.evaluate`."""
 _AT_ONCE: Final = 16
 
 Errors = Mapping[str, Float[np.ndarray, "people joints"]]
@@ -49,45 +54,48 @@ class Who:
         return f"{self.method}, seed {self.seed}"
 
 
-@torch.no_grad()
 def errors_in(network: nn.Module, domain: Domain, *, most: int) -> Errors:
     """Measure a network on at most so many people, evenly spread, the same for every network."""
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
-    crops = crops_of(domain, most=most)
-    answers: list[dict[str, np.ndarray]] = []
-    for first in range(0, len(crops), _AT_ONCE):
-        batch = collate(crops[first : first + _AT_ONCE], None)
-        answer = network(batch["input"].to(device))
-        answers.append({name: answer[name].cpu().numpy() for name in ("joints_px", "joints_m")})
-    network.train(was_training)
-    return _compare(answers, crops, has_3d=domain.has_3d)
+    crops = crops_of(domain.people, most=most)
+    portions = (crops[first : first + _AT_ONCE] for first in range(0, len(crops), _AT_ONCE))
+    return errors_of(network, (collate(portion, None) for portion in portions))
 
 
-def crops_of(domain: Domain, *, most: int) -> list[TrainingCrop]:
+def crops_of(people: People, *, most: int) -> list[TrainingCrop]:
     """Cut at most so many people, evenly spread, about their true places."""
-    people = domain.people
     step = max(len(people) // most, 1)
     chosen = (people.person(number) for number in range(0, len(people), step)[:most])
     return [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
 
 
-def _compare(
-    answers: list[dict[str, np.ndarray]], crops: list[TrainingCrop], *, has_3d: bool
-) -> Errors:
-    said = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    judged = np.stack([crop.weight_2d for crop in crops]) >= _LIKELY
-    true_px = np.stack([crop.joints_px for crop in crops])
-    flat = pixel_errors_px(said["joints_px"], true_px, judged) / INPUT_SIZE_PX * 100
-    if not has_3d:
-        return {FLAT: flat}
-    true_m, counted = np.stack([crop.joints_m for crop in crops]), np.ones_like(judged)
-    return {
-        POSITION: position_errors_mm(said["joints_m"], true_m, counted),
-        ALIGNED: aligned_errors_mm(said["joints_m"], true_m, counted),
-        FLAT: flat,
-    }
+@torch.no_grad()
+def errors_of(network: nn.Module, batches: Iterable[Batch]) -> Errors:
+    """Measure a network on batches; errors in space only where somebody has 3D truth.
+
+    Restores the network's mode.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    found: dict[str, list[np.ndarray]] = {POSITION: [], ALIGNED: [], FLAT: []}
+    for batch in batches:
+        answer = network(batch["input"].to(device))
+        said_px, said_m = (answer[name].cpu().numpy() for name in ("joints_px", "joints_m"))
+        true_px, true_m = batch["joints_px"].numpy(), batch["joints_m"].numpy()
+        judged = (batch["weight_2d"] >= LIKELY).numpy()
+        known = batch["has_3d"][:, None].expand(-1, judged.shape[1]).numpy()
+        found[FLAT].append(pixel_errors_px(said_px, true_px, judged) / INPUT_SIZE_PX * 100)
+        found[POSITION].append(position_errors_mm(said_m, true_m, known))
+        found[ALIGNED].append(aligned_errors_mm(said_m, true_m, known))
+    network.train(was_training)
+    if not found[FLAT]:
+        raise ConfigError(
+            "a domain to measure forgetting on holds no people; name a folder that does"
+        )
+    errors = {metric: np.concatenate(parts) for metric, parts in found.items()}
+    if np.isnan(errors[POSITION]).all():
+        return {FLAT: errors[FLAT]}
+    return errors
 
 
 def rows_of(who: Who, domain: str, found: Errors, *, seen_target_test: bool) -> tuple[Row, ...]:

@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
 from edge_pose.errors import SourceError
-from train.label_cache import LabelFolder, read_labels
+from train.label_cache import is_labelled, read_labels
+from train.labelling import label_source
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.report_results import DataSet
 from train.sources import VIDEO_ENDINGS, Source, own_pictures, own_video
-from train.teacher import TEACHERS, Teacher
-from train.weights import DEFAULT_CACHE
+from train.synth.dataset import is_rendered
 
-_MOST_PEOPLE: Final = 3
-"""Labelled in a picture, as `train label` does."""
 _RENDERED_LICENCE: Final = "rendered here; anny bodies Apache-2.0 and CC0 1.0"
 
 
@@ -36,16 +32,6 @@ class Domain:
     people: People
     has_3d: bool
     data: DataSet
-
-
-def is_rendered(folder: Path) -> bool:
-    """Tell whether `train synth` made a folder."""
-    return any(folder.glob("chunk-*.npz"))
-
-
-def is_labelled(folder: Path) -> bool:
-    """Tell whether `train label` made a folder."""
-    return any(folder.glob("labels-*.npz"))
 
 
 def source_domain(folders: Sequence[Path]) -> Domain:
@@ -104,16 +90,7 @@ def label(path: Path, out: Path) -> Path:
         source = own_pictures(path, name="target", licence="the user's own")
     else:
         raise SourceError(f"there is no {path}; name a folder of pictures, or a video")
-    folder = LabelFolder(out, teachers=TEACHERS)
-    done = folder.done()
-    teacher = Teacher(cache=DEFAULT_CACHE, most_people=_MOST_PEOPLE)
-    try:
-        for picture in tqdm(
-            source.pictures(skip=done), total=len(source) - len(done), desc="labels", unit="picture"
-        ):
-            folder.add(teacher.label(picture))
-    finally:
-        folder.flush()
+    label_source(source, out)
     return out
 
 

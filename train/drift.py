@@ -6,27 +6,21 @@ that `train.forgetting` keeps.
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_pose.errors import ConfigError
 from train.attention import foreground_mass, rollout, row_divergence, top_overlap
-from train.forgetting import DomainError, Drift
+from train.forgetting import Drift
 from train.look import all_layers, encoder_of, last_layers, look
-from train.metrics import mean_error, pixel_errors_px, position_errors_mm
 from train.mim import MimNet, Target
 from train.pretrain import terms_of
-from train.student import INPUT_SIZE_PX
 
 Batch = Mapping[str, Tensor]
 
-_LIKELY: Final = 0.3
-"""A joint's label counts from this weight on, as in `train.evaluate`."""
 _AT_ONCE: Final = 16
 
 
@@ -38,35 +32,6 @@ class Probe:
     """[n, 3, 256, 256] in 0..1."""
     foreground: Tensor | None = None
     """[n, 256, 256] in 0..1."""
-
-
-@torch.no_grad()
-def domain_error(network: nn.Module, batches: Iterable[Batch]) -> DomainError:
-    """Measure a network on fixed batches of a domain; restores the network's mode."""
-    was_training = network.training
-    network.eval()
-    device = next(network.parameters()).device
-    off_px, off_mm = [], []
-    for batch in batches:
-        answer = network(batch["input"].to(device))
-        judged = (batch["weight_2d"] >= _LIKELY).numpy()
-        off_px.append(
-            pixel_errors_px(_array(answer["joints_px"]), _array(batch["joints_px"]), judged)
-        )
-        known = batch["has_3d"][:, None].expand(-1, judged.shape[1]).numpy()
-        off_mm.append(
-            position_errors_mm(_array(answer["joints_m"]), _array(batch["joints_m"]), known)
-        )
-    network.train(was_training)
-    if not off_px:
-        raise ConfigError(
-            "a domain to measure forgetting on holds no people; name a folder that does"
-        )
-    mean_mm = mean_error(np.concatenate(off_mm))
-    return DomainError(
-        crop_percent=mean_error(np.concatenate(off_px)) / INPUT_SIZE_PX * 100,
-        mm=None if np.isnan(mean_mm) else mean_mm,
-    )
 
 
 @torch.no_grad()
@@ -125,7 +90,3 @@ def reconstruction_error(
         terms = terms_of(joined, there, opacity=opacity, background_weight=1.0, target=target)
         errors.append(float(terms["reconstruction"]))
     return sum(errors) / len(errors)
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.detach().float().cpu().numpy()

@@ -10,7 +10,6 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -20,6 +19,7 @@ from train.calibrate import fit_calibration
 from train.confidence import bootstrap_mean, joint_table, reliability, reliability_table
 from train.holdout import Predictions, predict
 from train.metrics import (
+    LIKELY,
     aligned_errors_mm,
     pixel_errors_px,
     position_errors_mm,
@@ -28,9 +28,6 @@ from train.metrics import (
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.pose_loss import SCORE_RADIUS_PX
 from train.student import INPUT_SIZE_PX
-
-LIKELY: Final = 0.3
-"""A teacher's joint counts as a label from this confidence on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

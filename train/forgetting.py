@@ -12,17 +12,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from torch import Tensor
+from typing import Any, Literal
 
 from edge_pose.errors import EXIT_OPERATOR, ConfigError, EdgePoseError
-
-Batch = Mapping[str, Tensor]
-
-_LIKELY: Final = 0.3
-"""A joint's label counts from this weight on, as in `train.evaluate`."""
-_AT_ONCE: Final = 16
 
 
 class ForgotTooMuch(EdgePoseError):

@@ -7,7 +7,6 @@ chair that looks like somebody sitting teaches more than any square cut at rando
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,7 @@ from edge_pose.engines import Engine
 from edge_pose.errors import SourceError
 from edge_pose.manifest import NetworkSpec
 from edge_pose.sweep import views_of
-from train.detector_data import RealScenes, RenderedScenes, Scene, Scenes
+from train.detector_data import Scene, Scenes
 from train.pose_augment import Person
 from train.pose_data import nobody_in
 
@@ -109,17 +108,3 @@ class Inventions:
         first, last = self._offsets[index : index + 2]
         image = cv2.imdecode(self._bytes[first:last], cv2.IMREAD_COLOR)
         return nobody_in(np.asarray(image, np.uint8), self._boxes[index])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folders:
-    """Where it is known who is where."""
-
-    rendered: tuple[Path, ...]
-    real: tuple[Path, ...]
-
-    def scenes(self) -> Iterator[Scenes]:
-        """Open them; of real folders only what may be trained on."""
-        yield from map(RenderedScenes, self.rendered)
-        if self.real:
-            yield RealScenes(self.real, held_out=False)

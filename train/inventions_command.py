@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from edge_pose.bundle import open_bundle
 from edge_pose.engines.onnx import OnnxEngine
-from train.inventions import Folders, Square, find_inventions, write_inventions
+from train.detector_data import RealScenes, RenderedScenes, Scenes
+from train.inventions import Square, find_inventions, write_inventions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,10 @@ def main(arguments: argparse.Namespace) -> None:
     engine = OnnxEngine(arguments.detector or bundle.path_of("detector"))
     squares: list[Square] = []
     pictures = 0
-    for scenes in Folders(rendered=tuple(arguments.rendered), real=tuple(arguments.real)).scenes():
+    kinds: list[Scenes] = [RenderedScenes(folder) for folder in arguments.rendered]
+    if arguments.real:
+        kinds.append(RealScenes(arguments.real, held_out=False))
+    for scenes in kinds:
         step = max(len(scenes) // arguments.most, 1)
         numbers = list(islice(range(0, len(scenes), step), arguments.most))
         pictures += len(numbers)

@@ -76,6 +76,11 @@ class LabelledImage:
         return _decode(self.jpeg, cv2.IMREAD_COLOR)
 
 
+def is_labelled(folder: Path) -> bool:
+    """Tell whether a folder holds shards of labels."""
+    return bool(_shards(folder))
+
+
 class LabelFolder:
     """A folder of shards that grows; what is in it stays in it."""
 

@@ -5,16 +5,13 @@ run with the same folder goes on where the first one stopped.
 """
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from tqdm import tqdm
-
 from edge_pose.errors import EXIT_OK
-from train.label_cache import INDEX_FILE, LabelFolder
+from train.label_cache import INDEX_FILE
+from train.labelling import MOST_PEOPLE, label_source
 from train.sources import CLIP_SETS, STILL_SETS, Source, own_pictures, own_video
-from train.teacher import TEACHERS, Teacher
 from train.weights import DEFAULT_CACHE
 
 KINDS: Final = (*STILL_SETS, *CLIP_SETS, "pictures", "video")
@@ -27,7 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the labels")
     parser.add_argument("--every", type=_positive, default=1, help="of a video, every n-th frame")
     parser.add_argument("--limit", type=_positive, help="stop after so many pictures of the set")
-    parser.add_argument("--most-people", type=_positive, default=3, help="label so many a picture")
+    parser.add_argument(
+        "--most-people", type=_positive, default=MOST_PEOPLE, help="label so many a picture"
+    )
     parser.add_argument("--name", default="own", help="name of your own pictures or video")
     parser.add_argument("--licence", default="the user's own", help="licence of your own pictures")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where model files lie")
@@ -36,17 +35,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> int:
     """Label what is not labelled yet."""
     source = open_source(arguments)
-    folder = LabelFolder(arguments.out, teachers=TEACHERS)
-    done = folder.done()
-    teacher = Teacher(cache=arguments.cache, most_people=arguments.most_people)
-    total = len(source) if arguments.limit is None else min(len(source), arguments.limit)
-    pictures = source.pictures(skip=done)
-    remaining = max(total - len(done), 0)
-    try:
-        for picture in tqdm(islice(pictures, remaining), total=remaining, desc=source.name):
-            folder.add(teacher.label(picture))
-    finally:
-        folder.flush()
+    label_source(
+        source,
+        arguments.out,
+        limit=arguments.limit,
+        most_people=arguments.most_people,
+        cache=arguments.cache,
+    )
     print((arguments.out / INDEX_FILE).read_text(), end="")
     return EXIT_OK
 

@@ -43,6 +43,6 @@ def latents_of(name: str, network: VitPose, source: Domain, test: Domain, *, mos
 
 
 def _batches(domain: Domain, most: int) -> Iterator[Batch]:
-    crops = crops_of(domain, most=most)
+    crops = crops_of(domain.people, most=most)
     for first in range(0, len(crops), _AT_ONCE):
         yield collate(crops[first : first + _AT_ONCE], None)

@@ -24,6 +24,8 @@ MM_PER_M: Final = 1000.0
 MID_HIP: Final = (INDEX["left_hip"], INDEX["right_hip"])
 MID_SHOULDER: Final = (INDEX["left_shoulder"], INDEX["right_shoulder"])
 PCK3D_MM: Final = 150.0
+LIKELY: Final = 0.3
+"""A label with a weight counts as one from this weight on: a teacher's joint, for example."""
 AUC_STEPS: Final = 31
 FEWEST_FOR_SIMILARITY: Final = 4
 """Three points always lie in a plane and nearly always fit; four can disagree."""

@@ -9,6 +9,7 @@ opacity work.  Opaque masks that follow the patches allow the cheaper way of He 
 of Park et al. 2025 (arXiv:2501.08408); they published no code, so the formula is ours.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
@@ -34,19 +35,19 @@ _HEAD: Final = 32
 """Width of one attention head of the decoder."""
 
 
-class MimNet(nn.Module):
+class MimNet(nn.Module, ABC):
     """A network that guesses hidden pixels; what it learned is in its `encoder`."""
 
     encoder: nn.Module
     patch_px: int
     input_px: int
 
+    @abstractmethod
     def forward(self, seen: Tensor, hidden: Tensor) -> Tensor:
         """Guess patches [batch, n, p * p * 3] of filled pictures [batch, 3, S, S].
 
         `hidden` [batch, S, S] says which part was filled, 1 = hidden.
         """
-        raise NotImplementedError
 
 
 class VitMim(MimNet):

@@ -18,9 +18,11 @@ from jaxtyping import Float32, UInt8
 from edge_pose import skeleton
 from edge_pose.errors import SourceError
 from edge_pose.region import REACH
+from train.label_cache import is_labelled
 from train.pose_augment import Person
 from train.pose_data import RealPeople, RenderedPeople
 from train.sources import Still, own_pictures
+from train.synth.dataset import is_rendered
 
 _SIDE: Final = (0.3, 1.0)
 """Of a square drawn blindly, over the shorter side of its picture."""
@@ -162,9 +164,9 @@ def open_scenes(folders: Sequence[Path]) -> Domain:
 def _open(folder: Path) -> Scenes:
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder; name one with pictures to learn from.")
-    if any(folder.glob("chunk-*.npz")):
+    if is_rendered(folder):
         return RenderedScenes(folder)
-    if any(folder.glob("labels-*.npz")):
+    if is_labelled(folder):
         return RealScenes(folder)
     return PictureScenes(folder)
 

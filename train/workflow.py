@@ -7,7 +7,6 @@ Whatever was finished is not done again.  Nothing is selected by a target's labe
 fixed, and which variant teaches the student is named beforehand.
 """
 
-import copy
 import platform
 import subprocess
 import time
@@ -78,8 +77,6 @@ class Comparison:
     """`pose.onnx` of the bundle that the student starts from."""
     bound_mm: float | None
     """What a stage may forget of any domain."""
-    seen_target_test: bool = False
-    """Whether the test pictures of the target were among those adapted to."""
 
 
 @dataclass(slots=True)
@@ -135,7 +132,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
                 caption="Source and target: what is hidden, what is seen, what is guessed.",
                 path=str((run / PICTURE).relative_to(task.out)),
             )
-        begun = copy.deepcopy(starting_network(task, variant, seed)).eval()
+        begun = starting_network(task, variant, seed).eval()
         with _timed(
             found, f"second stage, {name}, seed {seed}", task.effort(task.preset.adapt, seed)
         ):
@@ -144,7 +141,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         if name == SOURCE_ONLY:
             plain, before = network, errors
         who = Who(method=name, seed=seed)
-        _keep(plan, who, errors, found)
+        _keep(task, plan, who, errors, found)
         drift = None
         if variant.first is not None:
             drift = attention_drift(begun, network, _probe(task.target))
@@ -167,12 +164,16 @@ def _teach(task: Assignment, plan: Comparison, seed: int, teacher: VitPose, foun
     named: tuple[tuple[str, nn.Module], ...] = ((SHIPPED, before), (DISTILLED, after))
     for method, network in named:
         errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
-        _keep(plan, Who(method=method, seed=seed), errors, found)
+        _keep(task, plan, Who(method=method, seed=seed), errors, found)
 
 
-def _keep(plan: Comparison, who: Who, errors: Mapping[str, Errors], found: _Found) -> None:
-    for test, measured in errors.items():
-        found.rows += rows_of(who, test, measured, seen_target_test=plan.seen_target_test)
+def _keep(
+    task: Assignment, plan: Comparison, who: Who, errors: Mapping[str, Errors], found: _Found
+) -> None:
+    for test in plan.tests:
+        # Of a labelled target the test is the groups held out; of a rendered one nothing is.
+        seen = test.has_3d and test.data.name == task.target.data.name
+        found.rows += rows_of(who, test.name, errors[test.name], seen_target_test=seen)
 
 
 def _read_meter(
@@ -195,7 +196,7 @@ def _read_meter(
 
 def _probe(target: Domain) -> Probe:
     """Take the same few target pictures every time."""
-    crops = crops_of(target, most=_PROBE_PEOPLE)
+    crops = crops_of(target.people, most=_PROBE_PEOPLE)
     masks = [crop.foreground for crop in crops if crop.foreground is not None]
     return Probe(
         image=torch.from_numpy(np.stack([crop.image for crop in crops]).astype(np.float32) / 255),

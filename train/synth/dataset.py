@@ -151,6 +151,11 @@ def _encode(
     return np.concatenate(encoded), offsets
 
 
+def is_rendered(folder: Path) -> bool:
+    """Tell whether a folder holds chunks."""
+    return any(folder.glob("chunk-*.npz"))
+
+
 def chunk_path(folder: Path, index: int) -> Path:
     """Name the file of a chunk."""
     return folder / f"chunk-{index:05d}.npz"
