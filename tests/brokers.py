@@ -111,7 +111,8 @@ def listening(broker: Broker, topic: str = "#", *words: str) -> Iterator[Listene
     try:
         yield Listener(child)
     finally:
-        child.terminate()
+        # mosquitto_sub, told to end just as a message comes, was seen to wait for ever.
+        child.kill()
         child.wait()
         assert child.stdout is not None
         child.stdout.close()

@@ -134,8 +134,8 @@ def test_the_answer_for_a_mirror_image_is_turned_back_by_its_own_inverse() -> No
 def test_a_mirrored_picture_has_the_mirrored_answer() -> None:
     network, picture = transformer(2), batch(0)["input"]
     with torch.no_grad():
-        plain = mirrored_answer(network, picture)
-        flipped = unmirrored(mirrored_answer(network, picture.flip(-1)))
+        plain = mirrored_answer(network, picture, picture.flip(-1))
+        flipped = unmirrored(mirrored_answer(network, picture.flip(-1), picture))
     for name, value in plain.items():
         assert torch.allclose(flipped[name], value, atol=1e-4)
 

@@ -74,7 +74,7 @@ def test_the_terms_are_the_truth_of_the_source_and_the_teacher_on_the_target() -
         for name, value in pose_terms(student(batch["input"]), batch).items():
             assert torch.equal(terms[name], value)
         picture = batch["target_input"]
-        told = mirrored_answer(teacher, picture)
+        told = mirrored_answer(teacher, picture, picture.flip(-1))
         for name, value in agreement_terms(student(picture), told).items():
             assert torch.allclose(terms[f"teacher_{name}"], value)
         lied = {name: value for name, value in batch.items() if name != "target_joints_px"}

@@ -19,7 +19,8 @@ from train.mim import (
     target_patches,
     visible_patches,
 )
-from train.mim_student import StudentMim, maps_of
+from train.mim_student import StudentMim
+from train.student import PoseNet
 from train.vit import VitSize
 
 TOY = VitSize(name="toy", width=32, depth=2, heads=2, patch_px=8, input_px=32)
@@ -175,10 +176,10 @@ def test_hidden_pixels_are_learned_from_what_is_visible(sight: Sight, depth: int
 @pytest.mark.parametrize("train_stem", [False, True])
 def test_the_students_tower_learns_and_the_rest_stays(*, train_stem: bool) -> None:
     """Slow: it starts from published weights and works on full-size pictures."""
-    network = StudentMim("full", train_stem=train_stem)
+    network = StudentMim(PoseNet("full"), train_stem=train_stem)
     image, hidden = torch.rand(1, 3, 256, 256), torch.ones(1, 256, 256)
     features = network.encoder.stem(image)[0]
-    maps = maps_of(network.encoder.tower, features)
+    maps = network.encoder.maps(image)
     assert [level.shape[-1] for level in maps] == [8, 4, 2]
     torch.testing.assert_close(maps[-1], network.encoder.tower(features)[0])
     guess = network(image, hidden)

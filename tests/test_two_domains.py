@@ -13,10 +13,14 @@ from tiny_poses import both, transformer
 from train.agreement import mirrored_answer
 from train.masking import read_recipe
 from train.pose_augment import Augmentation, Person
+from train.restyle import Restyle
 from train.stream import load
 from train.two_domains import (
     TARGET,
+    FewLabelledBatches,
     PersonBatches,
+    RestyledBatches,
+    Stream,
     TwoDomainBatches,
     target_part,
     with_labelled,
@@ -53,12 +57,11 @@ def high(rng: np.random.Generator) -> Person:
 
 def streams(rows: int) -> TwoDomainBatches:
     few, many = Augmentation(), Augmentation(shift=0.1, mirror=True)
-    return TwoDomainBatches(
-        PersonBatches(low, augmentation=many, batch_size=4, seed=1),
-        PersonBatches(high, augmentation=many, batch_size=3, seed=2),
-        labelled=PersonBatches(middle, augmentation=few, batch_size=max(rows, 1), seed=3),
-        rows=rows,
-    )
+    source: Stream = PersonBatches(low, augmentation=many, batch_size=4, seed=1)
+    if rows:
+        labelled = PersonBatches(middle, augmentation=few, batch_size=rows, seed=3)
+        source = FewLabelledBatches(source, labelled, rows=rows)
+    return TwoDomainBatches(source, PersonBatches(high, augmentation=many, batch_size=3, seed=2))
 
 
 def levels(picture: torch.Tensor) -> list[float]:
@@ -88,10 +91,8 @@ def test_a_stream_goes_on_as_if_it_had_never_stopped(workers: int) -> None:
 
 
 def test_labelled_rows_take_the_place_of_the_last_rows() -> None:
-    source = [{"x": torch.zeros(4, 2)}, {"x": torch.zeros(4, 2)}]
-    labelled = [{"x": torch.ones(3, 2)}] * 5
-    found = list(with_labelled(source, labelled, rows=1))
-    assert [batch["x"][:, 0].tolist() for batch in found] == [[0, 0, 0, 1]] * 2
+    batch, few = {"x": torch.zeros(4, 2)}, {"x": torch.ones(3, 2)}
+    assert with_labelled(batch, few, rows=1)["x"][:, 0].tolist() == [0, 0, 0, 1]
 
 
 def test_opinions_replace_whatever_was_known_about_the_target() -> None:
@@ -101,7 +102,8 @@ def test_opinions_replace_whatever_was_known_about_the_target() -> None:
     assert not told["has_3d"].any()
     assert not told["joints_m"].any()
     with torch.no_grad():
-        answer = mirrored_answer(teacher, both(0)["target_input"])
+        picture = both(0)["target_input"]
+        answer = mirrored_answer(teacher, picture, picture.flip(-1))
     assert torch.equal(told["joints_px"], answer["joints_px"])
     assert torch.equal(found["joints_px"], both(0)["joints_px"])
 
@@ -121,3 +123,26 @@ def test_the_same_part_is_hidden_when_a_run_goes_on() -> None:
 def test_masks_may_not_look_where_joints_of_the_target_are() -> None:
     with pytest.raises(ConfigError, match="needs joints"):
         next(with_masked([both(0)], read_recipe("periphery(0.8, at=joint)"), seed=1, first=0))
+
+
+def test_a_restyled_source_looks_like_the_target_and_keeps_its_labels() -> None:
+    plain = Augmentation()
+
+    def stream() -> RestyledBatches:
+        source = PersonBatches(low, augmentation=plain, batch_size=4, seed=1)
+        target = PersonBatches(high, augmentation=plain, batch_size=4, seed=2)
+        return RestyledBatches(source, target, Restyle(probability=1.0, largest_share=1.0), seed=3)
+
+    whole = list(islice(stream(), 4))
+    source = list(islice(PersonBatches(low, augmentation=plain, batch_size=4, seed=1), 4))
+    for batch, before in zip(whole, source, strict=True):
+        assert torch.equal(batch["joints_px"], before["joints_px"])
+    brighter = [
+        new - old
+        for batch, before in zip(whole, source, strict=True)
+        for new, old in zip(levels(batch["input"]), levels(before["input"]), strict=True)
+    ]
+    assert min(brighter) > -1
+    assert max(brighter) > 40
+    again = list(islice(stream().after(2), 2))
+    assert all(torch.equal(a["input"], b["input"]) for a, b in zip(whole[2:], again, strict=True))

@@ -21,7 +21,7 @@ from train.pose_augment import cut_crop
 from train.pose_data import is_held_out
 from train.report_files import read_results
 from train.student_command import load_student
-from train.workflow_stages import _without_labels
+from train.supply import _without_labels
 
 X = torch.tensor([1.0, 0.0, 0.0])
 LEFT_WRIST = INDEX["left_wrist"]

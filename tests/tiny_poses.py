@@ -32,6 +32,13 @@ class Convolutions(nn.Module):
         """Predict from pictures."""
         return self.answer(self.tower(self.stem(image)[0])[0])
 
+    levels = 2
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Return both maps."""
+        fine = self.stem(image)[0]
+        return [fine, self.tower(fine)[0]]
+
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """Predict from the last feature map."""
         raw = self.head(features.flatten(1))

@@ -33,6 +33,8 @@ class Variant:
     first: FirstStage | None
     method: str
     """Of `train.adaptation_methods.METHODS`, or several joined by `+`."""
+    restyled: bool = False
+    """Whether the source's people are shown in the colours and the sharpness of the target."""
     labelled_frames: int = 0
     """Frames of the target with a person's labels, that stand in each batch of the source."""
 
@@ -59,6 +61,12 @@ VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
             first=_FOREGROUND, method="attention+masked_consistency"
         ),
         "attention+pseudo_labels": Variant(first=_FOREGROUND, method="attention+pseudo_labels"),
+        "restyled": Variant(first=None, method="source_only", restyled=True),
+        "full": Variant(
+            first=_FOREGROUND,
+            method="attention+masked_consistency+pseudo_labels",
+            restyled=True,
+        ),
         "oracle": Variant(first=_FOREGROUND, method="oracle"),
         **{
             f"labels_{count}": Variant(first=_FOREGROUND, method="attention", labelled_frames=count)

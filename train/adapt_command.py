@@ -17,10 +17,10 @@ from edge_pose.errors import ConfigError
 from train.ablation import ABLATION, USUAL, VARIANTS, Variant, read_variants
 from train.adaptation_methods import read_method, require_selectable
 from train.domains import Domain, held_out_domain, source_domain, target_domain
+from train.mim_run import NETWORKS
 from train.presets import PRESETS
 from train.report_results import SOURCE_ONLY
 from train.synth.dataset import is_rendered
-from train.vit import SIZES
 from train.workflow import REPORT, Comparison, run_workflow, what_each_step_gave
 from train.workflow_stages import Assignment
 
@@ -50,7 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--share-of-steps", type=_share, default=1.0, help="of the preset's, for a first look"
     )
-    parser.add_argument("--network", choices=sorted(SIZES), help="usually the preset's")
+    parser.add_argument("--network", choices=sorted(NETWORKS), help="usually the preset's")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="let the student begin with published weights instead of those that ship",
+    )
     parser.add_argument(
         "--variants",
         nargs="+",
@@ -92,6 +97,7 @@ def main(arguments: argparse.Namespace) -> None:
         target=target,
         preset_name=arguments.preset,
         network=arguments.network or PRESETS[arguments.preset].network,
+        begin=None if arguments.published else open_bundle().folder,
         learning_rate=arguments.learning_rate,
         out=arguments.out,
         share_of_steps=arguments.share_of_steps,
@@ -103,7 +109,7 @@ def main(arguments: argparse.Namespace) -> None:
         tests=_tests(arguments.test, target_folder),
         most=arguments.most,
         teacher=None if arguments.no_student else _teacher(arguments.teacher, variants),
-        student=open_bundle().path_of("pose"),
+        student=open_bundle().folder,
         bound_mm=arguments.forget_at_most,
     )
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])

@@ -27,11 +27,11 @@ AGREEMENT_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 
 
 def mirrored_answer(
-    network: Callable[[Tensor], dict[str, Tensor]], image: Tensor
+    network: Callable[[Tensor], dict[str, Tensor]], image: Tensor, flipped: Tensor
 ) -> dict[str, Tensor]:
     """Average the answers for pictures [batch, 3, 256, 256] and for their mirror images."""
-    plain, flipped = network(image), unmirrored(network(image.flip(-1)))
-    return {name: (value + flipped[name]) / 2 for name, value in plain.items()}
+    plain, mirrored = network(image), unmirrored(network(flipped))
+    return {name: (value + mirrored[name]) / 2 for name, value in plain.items()}
 
 
 def unmirrored(answer: Answer) -> dict[str, Tensor]:

@@ -24,10 +24,9 @@ from torch.nn import functional
 from train.agreement import AGREEMENT_WEIGHTS, agreement_terms, unmirrored
 from train.attention import cosines
 from train.fit import Options, Schedule, fit
-from train.look import Convolutional, feature_maps
+from train.look import Convolutional, tokens_and_answer
 from train.pose_loss import WEIGHTS, Terms, pose_terms, total
 from train.two_domains import TARGET
-from train.vit_pose import VitPose
 
 RELATIONS_WEIGHT: Final = 1.0
 _PLAIN: Final = Options()
@@ -42,9 +41,9 @@ DISTILLATION_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 
 
 class Distillation:
-    """The terms by which a convolutional student follows a transformer."""
+    """The terms by which a convolutional student follows an adapted network."""
 
-    def __init__(self, teacher: VitPose) -> None:
+    def __init__(self, teacher: nn.Module) -> None:
         """Freeze a copy of the teacher."""
         self._teacher = copy.deepcopy(teacher).requires_grad_(requires_grad=False).eval()
 
@@ -53,7 +52,8 @@ class Distillation:
         assert isinstance(student, Convolutional)
         picture = batch[TARGET + "input"]
         told, tokens = self._tell(picture)
-        maps, answer = feature_maps(student, picture)
+        maps = student.maps(picture)
+        answer = student.answer(maps[-1])
         agreed = agreement_terms(answer, told)
         return {
             **pose_terms(student(batch["input"]), batch),
@@ -64,15 +64,14 @@ class Distillation:
     @torch.no_grad()
     def _tell(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the answer averaged over the mirror image, and the tokens of the picture."""
-        tokens = self._teacher.encode(picture).tokens
-        plain = self._teacher.answer(tokens)
+        tokens, plain = tokens_and_answer(self._teacher, picture)
         flipped = unmirrored(self._teacher(picture.flip(-1)))
         return {name: (value + flipped[name]) / 2 for name, value in plain.items()}, tokens
 
 
 def distil(
     student: nn.Module,
-    teacher: VitPose,
+    teacher: nn.Module,
     batches: Callable[[int], Iterable[Mapping[str, Tensor]]],
     schedule: Schedule,
     folder: Path,

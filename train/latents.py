@@ -1,6 +1,6 @@
 """What a network's tokens know after a stage: monitors and a linear probe, as a row of a report.
 
-In: a transformer for poses, the source to fit the probe on, and a place with 3D truth to measure
+In: a pose network, the source to fit the probe on, and a place with 3D truth to measure
 in.  Out: `train.report_results.Network`.
 """
 
@@ -8,28 +8,30 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from train.domain_errors import crops_of
 from train.domains import Domain
+from train.look import read_off
 from train.pose_data import Batch, collate
 from train.probes import known_people, linear_probe
 from train.report_results import Network
 from train.report_rows import network as row_of
 from train.representation import monitors
-from train.vit_pose import VitPose
 
 FITTED: Final = 384
 """People of the source that the probe is fitted to."""
 _AT_ONCE: Final = 32
 
 
-def latents_of(name: str, network: VitPose, source: Domain, test: Domain, *, most: int) -> Network:
+def latents_of(
+    name: str, network: nn.Module, source: Domain, test: Domain, *, most: int
+) -> Network:
     """Look at people of both places with the encoder frozen."""
     device = next(network.parameters()).device
 
     def encode(image: Tensor) -> Tensor:
-        return network.encode(image.to(device)).tokens
+        return read_off(network, image.to(device))
 
     fitted = known_people(encode, _batches(source, FITTED))
     measured = known_people(encode, _batches(test, most))

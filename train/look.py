@@ -3,8 +3,8 @@
 In: a pose network, pictures [batch, 3, 256, 256] in 0..1, numbers of layers.  Out: the answer (see
 `train.student`) and attention logits by layer.
 
-Transformers are asked for their attention.  The convolutional student has none: layer 0 is the
-self-similarity of its map at stride 32 (8 x 8 places), layer 1 that of its last map (2 x 2).
+Transformers are asked for their attention.  The convolutional student has none: its layers are the
+self-similarities of the last map of each size, 8 x 8, 4 x 4 and 2 x 2 places.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,13 @@ _ENCODERS: Final = ("encoder.", "stem.", "tower.")
 
 @runtime_checkable
 class Convolutional(Protocol):
-    """A pose network of two convolutional parts and a head: `train.student.PoseNet`."""
+    """A convolutional pose network with maps of several sizes: `train.student.Regressor`."""
 
-    stem: nn.Module
-    tower: nn.Module
+    levels: int
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Return the last map of each size, fine to coarse."""
+        ...
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """Predict from the last feature map."""
@@ -40,17 +43,26 @@ def look(
     if isinstance(network, VitPose):
         return network.with_attention(image, layers)
     assert isinstance(network, Convolutional), f"{type(network).__name__} cannot be looked into"
-    maps, answer = feature_maps(network, image)
-    return answer, {layer: self_similarity(maps[layer]) for layer in layers}
+    maps = network.maps(image)
+    return network.answer(maps[-1]), {layer: self_similarity(maps[layer]) for layer in layers}
 
 
-def feature_maps(
-    network: Convolutional, image: Tensor
-) -> tuple[tuple[Tensor, Tensor], dict[str, Tensor]]:
-    """Return the maps at stride 32 and at the end of a convolutional network, and its answer."""
-    stem_map = network.stem(image)[0]
-    last_map = network.tower(stem_map)[0]
-    return (stem_map, last_map), network.answer(last_map)
+def tokens_and_answer(network: nn.Module, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return what a network makes of each place, [batch, n, width] in a square grid; its answer."""
+    if isinstance(network, VitPose):
+        tokens = network.encode(image).tokens
+        return tokens, network.answer(tokens)
+    assert isinstance(network, Convolutional), f"{type(network).__name__} cannot be looked into"
+    maps = network.maps(image)
+    return maps[0].flatten(2).mT, network.answer(maps[-1])
+
+
+def read_off(network: nn.Module, image: Tensor) -> Tensor:
+    """Return what the head reads joints off: tokens [batch, n, width], or a map of 2 x 2 places."""
+    if isinstance(network, VitPose):
+        return network.encode(image).tokens
+    assert isinstance(network, Convolutional), f"{type(network).__name__} cannot be looked into"
+    return network.maps(image)[-1]
 
 
 def encoder_of(network: nn.Module) -> nn.Module:
@@ -62,7 +74,8 @@ def all_layers(network: nn.Module) -> tuple[int, ...]:
     """Return the numbers of all layers that can be looked at."""
     if isinstance(network, VitPose):
         return tuple(range(network.encoder.size.depth))
-    return (0, 1)
+    assert isinstance(network, Convolutional), f"{type(network).__name__} cannot be looked into"
+    return tuple(range(network.levels))
 
 
 def last_layers(network: nn.Module) -> tuple[int, ...]:

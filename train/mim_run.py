@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edge_pose.errors import ConfigError
 from train import run_recipe
+from train.begin import student_from
 from train.fit import Batch, averaged
 from train.masking import fill
 from train.mim import MimNet, Sight, Target, VitMim, reconstruction_terms
@@ -23,13 +24,13 @@ NETWORKS: Final = (*SIZES, STUDENT)
 ENCODER: Final = "encoder."
 """What the names of an encoder's weights begin with in a run."""
 
-_STUDENT_START: Final = "full"
-
 
 def build(words: Mapping[str, str]) -> MimNet:
     """Make the network that a recipe asks for."""
     if words["network"] == STUDENT:
-        return StudentMim(_STUDENT_START, train_stem=words["train_stem"] == "True")
+        begin = words["begin"]
+        network = student_from(None if begin == "None" else Path(begin))
+        return StudentMim(network, train_stem=words["train_stem"] == "True")
     sight: Sight = "visible" if words["sight"] == "visible" else "filled"
     size = SIZES[words["network"]]
     return VitMim(size, sight=sight, decoder_depth=int(words["decoder_depth"]))

@@ -31,9 +31,8 @@ class Preset:
     """What suits a kind of machine: the teacher's size, the arithmetic, and each stage's extent."""
 
     network: str
-    """A key of `train.vit.SIZES`."""
-    image_px: int
-    """Side of the pictures that this network looks at."""
+    """One of `train.mim_run.NETWORKS`; without an accelerator the student itself, which begins with
+    what it knows: a transformer from nothing does not come near it in days."""
     workers: int
     """Processes that make batches, for each process that trains."""
     precision: Precision
@@ -48,7 +47,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
         "tiny": Preset(
             network="nano",
-            image_px=128,
             workers=1,
             precision="float32",
             pretrain=Extent(steps=60, batch_size=16),
@@ -58,11 +56,10 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             detector=Extent(steps=20, batch_size=8),
         ),
         "cpu": Preset(
-            network="tiny",
-            image_px=192,
+            network="student",
             workers=1,
             precision="float32",
-            pretrain=Extent(steps=6000, batch_size=32),
+            pretrain=Extent(steps=1500, batch_size=32),
             adapt=Extent(steps=3000, batch_size=32),
             distil=Extent(steps=3000, batch_size=32),
             student=Extent(steps=3000, batch_size=32),
@@ -70,7 +67,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
         "gpu": Preset(
             network="base",
-            image_px=256,
             workers=14,
             precision="bfloat16",
             pretrain=Extent(steps=40_000, batch_size=256),

@@ -85,6 +85,8 @@ class PretrainSettings:
     """Share of samples whose people stand before another background."""
     frames: int = 1
     """Of the clips that samples are; masks over time need more than one."""
+    begin: Path | None = None
+    """A run or a bundle whose weights the student begins with; None: with published ones."""
     train_stem: bool = False
     """Whether the student's part at high resolution learns too."""
     wrong_masks: float = 0.0
@@ -114,6 +116,11 @@ class PretrainSettings:
         if self.network == STUDENT and self.sight == "visible":
             raise ConfigError(
                 "the convolutional student cannot leave patches out; fill them (--sight filled)."
+            )
+        if self.network != STUDENT and self.begin is not None:
+            raise ConfigError(
+                f"{self.begin} is to begin from, and the transformer {self.network} begins with "
+                f"random weights; leave it out, or choose the network {STUDENT}."
             )
 
     def words(self) -> dict[str, str]:

@@ -73,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames", type=int, default=_USUAL["frames"], help="of a clip, for masks over time"
     )
     parser.add_argument(
+        "--begin", type=Path, help="run or bundle that the student begins from, if not published"
+    )
+    parser.add_argument(
         "--train-stem", action="store_true", help="let the student's high resolution learn too"
     )
     parser.add_argument(
@@ -118,6 +121,7 @@ def _settings(arguments: argparse.Namespace) -> PretrainSettings:
         crops=arguments.crops,
         paste=arguments.paste,
         frames=arguments.frames,
+        begin=arguments.begin,
         train_stem=arguments.train_stem,
         wrong_masks=arguments.wrong_masks,
         foreground=arguments.foreground,

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from edge_pose import skeleton
 from train import weights
+from train.frozen_stem import stand_in
 from train.sharpen import sharpened
 from train.tflite_graph import TfliteGraph, input_of, output_indices
 
@@ -96,36 +97,29 @@ _MAPPED: Final = list(_SINGLE)
 _MAPS: Final = list(_SINGLE.values())
 
 
-class PoseNet(nn.Module):
-    """Encoder, regression tower and head."""
+class Regressor(nn.Module):
+    """Encoder, regression tower and head: what learns, without what only sharpens."""
 
-    def __init__(self, start: str, cache: Path = weights.DEFAULT_CACHE) -> None:
-        """Start from the published weights named `start`, a key of `STARTS`."""
+    levels: int = 3
+    """How many maps `maps` returns."""
+
+    def __init__(
+        self, stem: nn.Module, tower: TfliteGraph, head: nn.Conv2d, reach: nn.Conv2d
+    ) -> None:
+        """Put parts together; of what the stem answers the first is read, a map at stride 32."""
         super().__init__()
-        spec = STARTS[start]
-        file_bytes = weights.fetch(spec.file, cache).read_bytes()
-        landmarks, presence, _, heat, world = output_indices(file_bytes)
-        features = input_of(file_bytes, landmarks, steps_back=2)
-        self.start = start
-        self.stem = TfliteGraph(file_bytes, [spec.cut, heat])
-        self.tower = TfliteGraph(file_bytes, [features], source=spec.cut)
-        self.head = nn.Conv2d(spec.channels, skeleton.NUM_JOINTS * _VALUES + 1, 2)
-        self.reach = nn.Conv2d(spec.channels, 2 * 2, 2)
-        self._start_head(
-            *(
-                _only_convolution(TfliteGraph(file_bytes, [output], source=features))
-                for output in (landmarks, presence, world)
-            )
-        )
+        self.stem = stem
+        self.tower = tower
+        self.head = head
+        self.reach = reach
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Predict from pictures [batch, 3, 256, 256]."""
-        features, heat = self.stem(image)
-        answer = self.predict(features)
-        joints_px = answer["joints_px"].clone()
-        joints_px[:, _MAPPED] = sharpened(joints_px[:, _MAPPED], heat[:, _MAPS], INPUT_SIZE_PX)
-        hips_px = joints_px[:, _HIPS, :].mean(1, keepdim=True)
-        return answer | {"joints_px": _with_pelvis(joints_px, hips_px)}
+        """Predict from pictures [batch, 3, 256, 256], by regression alone."""
+        return self.predict(self.stem(image)[0])
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Return the tower's last map of each size, fine to coarse: 8, 4 and 2 places wide."""
+        return self.tower.levels(self.stem(image)[0])
 
     def predict(self, stem_features: Tensor) -> dict[str, Tensor]:
         """Predict from what the stem made of the pictures, by regression alone."""
@@ -145,6 +139,39 @@ class PoseNet(nn.Module):
             "presence_logits": raw[:, -1],
             "reach_px": self.reach(features).flatten(1).unflatten(1, (2, 2)) * INPUT_SIZE_PX - 0.5,
         }
+
+
+class PoseNet(Regressor):
+    """The whole network that ships, from published weights, with heat maps that sharpen."""
+
+    def __init__(self, start: str, cache: Path = weights.DEFAULT_CACHE) -> None:
+        """Start from the published weights named `start`, a key of `STARTS`."""
+        spec = STARTS[start]
+        file_bytes = weights.fetch(spec.file, cache).read_bytes()
+        landmarks, presence, _, heat, world = output_indices(file_bytes)
+        features = input_of(file_bytes, landmarks, steps_back=2)
+        super().__init__(
+            TfliteGraph(file_bytes, [spec.cut, heat]),
+            TfliteGraph(file_bytes, [features], source=spec.cut),
+            nn.Conv2d(spec.channels, skeleton.NUM_JOINTS * _VALUES + 1, 2),
+            nn.Conv2d(spec.channels, 2 * 2, 2),
+        )
+        self.start = start
+        self._start_head(
+            *(
+                _only_convolution(TfliteGraph(file_bytes, [output], source=features))
+                for output in (landmarks, presence, world)
+            )
+        )
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict from pictures [batch, 3, 256, 256]."""
+        features, heat = self.stem(image)
+        answer = self.predict(features)
+        joints_px = answer["joints_px"].clone()
+        joints_px[:, _MAPPED] = sharpened(joints_px[:, _MAPPED], heat[:, _MAPS], INPUT_SIZE_PX)
+        hips_px = joints_px[:, _HIPS, :].mean(1, keepdim=True)
+        return answer | {"joints_px": _with_pelvis(joints_px, hips_px)}
 
     @torch.no_grad()
     def _start_head(self, landmarks: nn.Conv2d, presence: nn.Conv2d, world: nn.Conv2d) -> None:
@@ -174,6 +201,18 @@ class PoseNet(nn.Module):
         self.reach.bias.copy_(landmarks.bias[points] / INPUT_SIZE_PX)
         self.head.weight[-1] = _CALMER * presence.weight[0]
         self.head.bias[-1] = _CALMER * presence.bias[0]
+
+
+def on_frozen_stem(network: PoseNet, cache: Path = weights.DEFAULT_CACHE) -> Regressor:
+    """Return the part of a network that learns on a small machine, sharing its weights.
+
+    Its stem is fixed, and without an accelerator run by ONNX Runtime.
+    """
+    network.stem.requires_grad_(requires_grad=False)
+    stem = stand_in(network.stem, INPUT_SIZE_PX, cache)
+    # Half as long again a step takes with channels first.
+    network.tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Regressor(stem, network.tower, network.head, network.reach)
 
 
 def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from edge_pose.errors import ConfigError, SourceError
 from train import presets, run_recipe
+from train.begin import weights_of
 from train.distributed import device, from_first, joined
 from train.fit import Schedule, averaged, fit
 from train.frozen_stem import FrozenStem, export_stem
@@ -20,7 +21,6 @@ from train.inventions import Inventions
 from train.pose_augment import SETTLING, TRAINING
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
 from train.pose_loss import pose_terms, total
-from train.shipped import shipped_weights
 from train.stream import load
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
@@ -83,7 +83,7 @@ def _train(arguments: argparse.Namespace) -> None:
     effort = presets.effort(arguments, "student")
     network = PoseNet(arguments.start).to(device())
     if arguments.begin is not None:
-        network.load_state_dict(_weights_of(arguments.begin), strict=False)
+        network.load_state_dict(weights_of(arguments.begin), strict=False)
     forward = {"head": network.answer, "tower": network.predict, "whole": network.forward}
     make_stem = None
     if arguments.part != "whole":
@@ -145,12 +145,6 @@ def load_student(run: Path) -> PoseNet:
     network = PoseNet(made_by["start"])
     network.load_state_dict(averaged(run), strict=False)
     return network.eval()
-
-
-def _weights_of(path: Path) -> dict[str, Tensor]:
-    """Read the averaged weights of a run, or what a bundle ships."""
-    shipped = path / "pose.onnx"
-    return shipped_weights(shipped) if shipped.is_file() else averaged(path)
 
 
 def _listed(folders: list[Path]) -> str:

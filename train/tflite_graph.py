@@ -188,6 +188,16 @@ class TfliteGraph(nn.Module):
             values[step.output] = self.layers[step.module](*(values[i] for i in step.inputs))
         return [values[index] for index in self.wanted]
 
+    def levels(self, source: Tensor) -> list[Tensor]:
+        """Return the last map of each size, [batch, channels, side, side], fine to coarse."""
+        values = {self.source: source}
+        last: dict[int, Tensor] = {}
+        for step in self.steps:
+            x = self.layers[step.module](*(values[i] for i in step.inputs))
+            values[step.output] = x
+            last[x.shape[-1]] = x
+        return [last[side] for side in sorted(last, reverse=True)]
+
 
 def output_indices(file_bytes: bytes) -> list[int]:
     """Return the indices of the graph's declared outputs, in the file's order."""

@@ -21,9 +21,12 @@ from train.agreement import labels_from, mirrored_answer
 from train.masking import MaskContext, MaskRecipe, fill
 from train.pose_augment import Augmentation, Person, make_crop
 from train.pose_data import Batch, collate
+from train.restyle import Restyle
 from train.stream import batch_numbers, sample_rngs
 
 TARGET: Final = "target_"
+FLIPPED: Final = TARGET + "flipped"
+"""Mirror images of the target's pictures, for those who cannot flip what they are given."""
 
 
 @runtime_checkable
@@ -77,31 +80,77 @@ class PersonBatches(IterableDataset[Batch]):
 class TwoDomainBatches(IterableDataset[Batch]):
     """Source and target side by side."""
 
-    def __init__(
-        self, source: Stream, target: Stream, *, labelled: Stream | None = None, rows: int = 0
-    ) -> None:
-        """Keep the streams; `rows` of each source batch are taken from `labelled` instead."""
+    def __init__(self, source: Stream, target: Stream) -> None:
+        """Keep the streams."""
         self._source = source
         self._target = target
+
+    def after(self, batches: int) -> Stream:
+        """Return the same stream as it goes on after so many batches."""
+        return TwoDomainBatches(self._source.after(batches), self._target.after(batches))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches for ever."""
+        for of_source, of_target in zip(self._source, self._target, strict=False):
+            yield two_domains(of_source, of_target)
+
+
+class FewLabelledBatches(IterableDataset[Batch]):
+    """A source in which somebody labelled some people of the target."""
+
+    def __init__(self, source: Stream, labelled: Stream, *, rows: int) -> None:
+        """Keep the streams; `rows` of each batch of the source are taken from `labelled`."""
+        self._source = source
         self._labelled = labelled
         self._rows = rows
 
     def after(self, batches: int) -> Stream:
         """Return the same stream as it goes on after so many batches."""
-        return TwoDomainBatches(
-            self._source.after(batches),
-            self._target.after(batches),
-            labelled=None if self._labelled is None else self._labelled.after(batches),
-            rows=self._rows,
+        return FewLabelledBatches(
+            self._source.after(batches), self._labelled.after(batches), rows=self._rows
         )
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches for ever."""
-        source: Iterable[Batch] = self._source
-        if self._labelled is not None:
-            source = with_labelled(source, self._labelled, rows=self._rows)
-        for of_source, of_target in zip(source, self._target, strict=False):
-            yield two_domains(of_source, of_target)
+        for batch, few in zip(self._source, self._labelled, strict=False):
+            yield with_labelled(batch, few, rows=self._rows)
+
+
+class RestyledBatches(IterableDataset[Batch]):
+    """A source whose people are shown as the target's camera would show them."""
+
+    def __init__(
+        self, source: Stream, target: Stream, restyle: Restyle, *, seed: int, first: int = 0
+    ) -> None:
+        """Keep the streams; person i of the source gets the look of person i of the target."""
+        self._source = source
+        self._target = target
+        self._restyle = restyle
+        self._seed = seed
+        self._first = first
+
+    def after(self, batches: int) -> Stream:
+        """Return the same stream as it goes on after so many batches."""
+        streams = self._source.after(batches), self._target.after(batches)
+        return RestyledBatches(*streams, self._restyle, seed=self._seed, first=batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches for ever."""
+        numbers = batch_numbers(self._first)
+        for number, batch, other in zip(numbers, self._source, self._target, strict=False):
+            pictures, styles = batch["input"], other["input"]
+            rngs = sample_rngs(self._seed, number, len(pictures))
+            restyled = [
+                self._restyle.restyled(_bytes(picture), _bytes(style), rng)
+                for picture, style, rng in zip(pictures, styles, rngs, strict=True)
+            ]
+            stacked = np.stack(restyled).transpose(0, 3, 1, 2).astype(np.float32) / 255
+            yield {**batch, "input": torch.from_numpy(stacked)}
+
+
+def _bytes(picture: Tensor) -> np.ndarray:
+    """Return a picture [3, S, S] in 0..1 as it was stored, [S, S, 3]."""
+    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def two_domains(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Batch:
@@ -116,24 +165,23 @@ def target_part(batch: Mapping[str, Tensor]) -> Batch:
     }
 
 
-def with_labelled(
-    source: Iterable[Mapping[str, Tensor]], labelled: Iterable[Mapping[str, Tensor]], *, rows: int
-) -> Iterator[Batch]:
-    """Put so many labelled people in the place of the last rows of each batch of the source."""
-    for batch, few in zip(source, labelled, strict=False):
-        assert all(len(value) >= rows for value in (*batch.values(), *few.values()))
-        yield {
-            name: torch.cat([value[: len(value) - rows], few[name][:rows]])
-            for name, value in batch.items()
-        }
+def with_labelled(batch: Mapping[str, Tensor], few: Mapping[str, Tensor], *, rows: int) -> Batch:
+    """Put so many labelled people in the place of the last rows of a batch of the source."""
+    assert all(len(value) >= rows for value in (*batch.values(), *few.values()))
+    return {
+        name: torch.cat([value[: len(value) - rows], few[name][:rows]])
+        for name, value in batch.items()
+    }
 
 
 def with_opinions(stream: Iterable[Mapping[str, Tensor]], teacher: nn.Module) -> Iterator[Batch]:
     """Replace what batches say about the target by a network's own opinion of its pictures."""
     device = next(teacher.parameters()).device
     for batch in stream:
+        picture = batch[TARGET + "input"].to(device)
+        flipped = batch.get(FLIPPED, picture.flip(-1)).to(device)
         with torch.no_grad():
-            answer = mirrored_answer(teacher, batch[TARGET + "input"].to(device))
+            answer = mirrored_answer(teacher, picture, flipped)
         labels = labels_from(answer)
         yield {**batch, **{TARGET + name: value for name, value in labels.items()}}
 

@@ -27,6 +27,7 @@ from train.domains import Domain
 from train.drift import Probe, attention_drift
 from train.forgetting import Drift, ForgettingMeter
 from train.latents import latents_of
+from train.mim_run import STUDENT
 from train.presets import Effort
 from train.pretrain import PICTURE
 from train.report_files import read_results, write_results
@@ -44,13 +45,13 @@ from train.report_results import (
 )
 from train.report_rows import stages
 from train.report_summary import Table, tables
-from train.vit_pose import VitPose
 from train.workflow_stages import (
     Assignment,
     first_stage,
+    new_network,
     second_stage,
-    shipped_student,
     starting_network,
+    supply_for,
     third_stage,
 )
 
@@ -74,7 +75,7 @@ class Comparison:
     teacher: str | None
     """The variant that the student learns from; None leaves the student as it is."""
     student: Path
-    """`pose.onnx` of the bundle that the student starts from."""
+    """The bundle that the student starts from."""
     bound_mm: float | None
     """What a stage may forget of any domain."""
 
@@ -118,8 +119,9 @@ def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str])
 
 
 def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> None:
-    plain: VitPose | None = None
+    plain: nn.Module | None = None
     before: Mapping[str, Errors] | None = None
+    supply = supply_for(task, seed)
     for name, variant in plan.variants.items():
         if variant.first is not None:
             with _timed(
@@ -136,7 +138,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         with _timed(
             found, f"second stage, {name}, seed {seed}", task.effort(task.preset.adapt, seed)
         ):
-            network = second_stage(task, name, variant, seed, opinion=plain)
+            network = second_stage(task, name, variant, supply, opinion=plain)
         errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
         if name == SOURCE_ONLY:
             plain, before = network, errors
@@ -155,10 +157,12 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
             _teach(task, plan, seed, network, found)
 
 
-def _teach(task: Assignment, plan: Comparison, seed: int, teacher: VitPose, found: _Found) -> None:
+def _teach(
+    task: Assignment, plan: Comparison, seed: int, teacher: nn.Module, found: _Found
+) -> None:
     """Distil, and measure the student before and after."""
     assert plan.teacher is not None
-    before = shipped_student(plan.student)
+    before = new_network(STUDENT, plan.student)
     with _timed(found, "third stage, the student", task.effort(task.preset.distil, seed)):
         after = third_stage(task, plan.teacher, seed, teacher, plan.student)
     named: tuple[tuple[str, nn.Module], ...] = ((SHIPPED, before), (DISTILLED, after))
