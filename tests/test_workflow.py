@@ -12,7 +12,7 @@ from edge_pose.region import region_of_body
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from mim_folders import labelled_folder, rendered_folder
 from train.__main__ import main
-from train.ablation import ABLATION, VARIANTS, read_variants
+from train.ablation import GROUPS, VARIANTS, read_variants
 from train.adaptation_methods import read_method
 from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
 from train.domains import held_out_domain, source_domain, target_domain
@@ -85,7 +85,10 @@ def test_every_variant_is_made_of_methods_and_masks_that_exist() -> None:
         read_method(variant.method)
         if variant.first is not None:
             read_recipe(variant.first.recipe)
-    assert {"source_only", "mae", "foreground", "attention", "saccades", "oracle"} <= set(ABLATION)
+    rows = {"source_only", "mae", "foreground", "attention", "saccades", "oracle"}
+    assert rows <= set(GROUPS["ablation"])
+    assert not any(name.startswith(("labels_", "wrong_")) for name in GROUPS["ablation"])
+    assert GROUPS["few_labels"] == ("source_only", "labels_10", "labels_50", "labels_200")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from edge_pose.errors import EdgePoseError
 
 COMMANDS: Final = {
     "adapt": ("train.adapt_command", "adapt to a line's own pictures, all stages"),
+    "continual": ("train.continual_command", "adapt to one target after another"),
     "masks": ("train.masking.command", "draw what recipes of masks hide"),
     "foreground": ("train.foreground_command", "tell which masks of pictures may be believed"),
     "pretrain": ("train.pretrain_command", "let a network learn a line's pictures before any pose"),

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Final
 
 from edge_pose.errors import ConfigError
+from train.pretrain import Crops
+from train.report_results import SOURCE_ONLY
 
 _PATCHES: Final = "patches(0.6)"
 _SACCADES: Final = "fixations"
@@ -23,7 +25,10 @@ class FirstStage:
 
     recipe: str
     """Of `train/masking/grammar.py`."""
-    background_weight: float
+    background_weight: float = 1.0
+    crops: Crops = "varied"
+    wrong_masks: float = 0.0
+    """Share of the masks of people that are spoiled, to see what wrong masks cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +44,22 @@ class Variant:
     """Frames of the target with a person's labels, that stand in each batch of the source."""
 
 
-_PLAIN: Final = FirstStage(recipe=_PATCHES, background_weight=1.0)
+_BLURRED: Final = "+opacity(0)"
+_PERIPHERY: Final = "periphery(0.8)"
+_PLAIN: Final = FirstStage(recipe=_PATCHES)
 _FOREGROUND: Final = FirstStage(recipe=_PATCHES, background_weight=0.25)
 _FIXATING: Final = FirstStage(recipe=_SACCADES, background_weight=0.25)
+
+
+def _looking(recipe: str, crops: Crops) -> Variant:
+    first = FirstStage(recipe=recipe, crops=crops)
+    return Variant(first=first, method="unregularised")
+
+
+def _misled(wrong_masks: float) -> Variant:
+    first = FirstStage(recipe=_PATCHES, background_weight=0.25, wrong_masks=wrong_masks)
+    return Variant(first=first, method="unregularised")
+
 
 VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
     {
@@ -68,6 +86,13 @@ VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
             restyled=True,
         ),
         "oracle": Variant(first=_FOREGROUND, method="oracle"),
+        "patches_opaque": _looking(_PATCHES, "varied"),
+        "patches_blurred": _looking(_PATCHES + _BLURRED, "varied"),
+        "periphery_opaque": _looking(_PERIPHERY, "varied"),
+        "periphery_blurred": _looking(_PERIPHERY + _BLURRED, "varied"),
+        "periphery_same_crops": _looking(_PERIPHERY, "plain"),
+        "patches_same_crops": _looking(_PATCHES, "plain"),
+        **{f"wrong_masks_{percent}": _misled(percent / 100) for percent in (0, 10, 20, 30)},
         **{
             f"labels_{count}": Variant(first=_FOREGROUND, method="attention", labelled_frames=count)
             for count in (10, 50, 200)
@@ -76,21 +101,42 @@ VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
 )
 USUAL: Final = ("source_only", "foreground", "attention+masked_consistency")
 """For a line of one's own: where it starts, what the first stage gives, and all of it."""
-ABLATION: Final = tuple(name for name in VARIANTS if not name.startswith("labels_"))
+_KINDS: Final = {
+    "focusmim": ("patches_", "periphery_"),
+    "wrong_masks": ("wrong_masks_",),
+    "few_labels": ("labels_",),
+}
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "ablation": tuple(
+            name for name in VARIANTS if not name.startswith(sum(_KINDS.values(), ()))
+        ),
+        **{
+            kind: (SOURCE_ONLY, *(name for name in VARIANTS if name.startswith(starts)))
+            for kind, starts in _KINDS.items()
+        },
+    }
+)
+"""Variants that are compared together, by a name of their own.
+
+focusmim: opaque against blurred masks, and varied against equal crops (Weiler et al. 2024,
+arXiv:2404.08526).  wrong_masks: what it costs when masks of people are wrong.
+"""
 
 
 def read_variants(names: Sequence[str]) -> dict[str, Variant]:
-    """Look names up, in their order.
+    """Look names of variants and of groups up, in their order.
 
     Raises:
         ConfigError: a name that nobody knows, or one twice.
 
     """
+    known = (*VARIANTS, *GROUPS)
     for name in names:
-        if name not in VARIANTS:
-            hint = get_close_matches(name, VARIANTS, n=1)
-            advice = f"did you mean {hint[0]!r}?" if hint else f"known: {', '.join(VARIANTS)}"
+        if name not in known:
+            hint = get_close_matches(name, known, n=1)
+            advice = f"did you mean {hint[0]!r}?" if hint else f"known: {', '.join(known)}"
             raise ConfigError(f"there is no variant {name!r}; {advice}")
         if list(names).count(name) > 1:
             raise ConfigError(f"the variant {name!r} is named twice; once is enough")
-    return {name: VARIANTS[name] for name in names}
+    return {each: VARIANTS[each] for name in names for each in GROUPS.get(name, (name,))}

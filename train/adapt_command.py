@@ -8,23 +8,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import torch
 
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import ConfigError
-from train.ablation import ABLATION, USUAL, VARIANTS, Variant, read_variants
+from train.ablation import GROUPS, USUAL, VARIANTS, Variant, read_variants
 from train.adaptation_methods import read_method, require_selectable
 from train.domains import Domain, held_out_domain, source_domain, target_domain
 from train.mim_run import NETWORKS
-from train.presets import PRESETS
+from train.presets import PRESETS, share
 from train.report_results import SOURCE_ONLY
 from train.synth.dataset import is_rendered
 from train.workflow import REPORT, Comparison, run_workflow, what_each_step_gave
 from train.workflow_stages import Assignment
-
-_EVERYTHING: Final = "ablation"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder; continued if it exists")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu", help="what machine")
     parser.add_argument(
-        "--share-of-steps", type=_share, default=1.0, help="of the preset's, for a first look"
+        "--share-of-steps", type=share, default=1.0, help="of the preset's, for a first look"
     )
     parser.add_argument("--network", choices=sorted(NETWORKS), help="usually the preset's")
     parser.add_argument(
@@ -61,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(USUAL),
         metavar="NAME",
-        help=f"what to compare: '{_EVERYTHING}' for all, or of {', '.join(VARIANTS)}",
+        help=f"what to compare: groups ({', '.join(GROUPS)}) or any of {', '.join(VARIANTS)}",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--learning-rate", type=float, default=5e-4)
@@ -84,8 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Run, or go on, and print the table."""
     torch.set_num_threads(arguments.threads)
-    names = list(ABLATION) if arguments.variants == [_EVERYTHING] else arguments.variants
-    variants = read_variants(names)
+    variants = read_variants(arguments.variants)
     _check(arguments, variants)
     labels = arguments.out / "labels"
     target = target_domain(arguments.target, labels)
@@ -114,14 +110,6 @@ def main(arguments: argparse.Namespace) -> None:
     )
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
     sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")
-
-
-def _share(text: str) -> float:
-    """Read a share; the name stands in what argparse says of another text."""
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a share, above 0 and up to 1")
-    return value
 
 
 def _check(arguments: argparse.Namespace, variants: dict[str, Variant]) -> None:

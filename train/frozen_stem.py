@@ -7,6 +7,7 @@ batches are made, or a module that stands in the place of the stem.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,17 +34,20 @@ def export_stem(parts: Sequence[nn.Module], size_px: int, path: Path) -> None:
     """Write the frozen `parts`, one after another, as ONNX with a free batch size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     example = (torch.rand(2, 3, size_px, size_px),)
-    torch.onnx.export(
-        _Chain(parts).eval(),
-        example,
-        path,
-        input_names=["image"],
-        output_names=["features"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # The exporter of this torch calls what this torch calls deprecated.
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.onnx.export(
+            _Chain(parts).eval(),
+            example,
+            path,
+            input_names=["image"],
+            output_names=["features"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
 class FrozenStem:

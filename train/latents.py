@@ -1,13 +1,15 @@
 """What a network's tokens know after a stage: monitors and a linear probe, as a row of a report.
 
-In: a pose network, the source to fit the probe on, and a place with 3D truth to measure
-in.  Out: `train.report_results.Network`.
+In: a pose network, the source to fit the probe on, and a place with 3D truth to measure in.  Out:
+`train.report_results.Network`, and the probe's errors.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from train.domain_errors import crops_of
@@ -26,7 +28,7 @@ _AT_ONCE: Final = 32
 
 def latents_of(
     name: str, network: nn.Module, source: Domain, test: Domain, *, most: int
-) -> Network:
+) -> tuple[Network, Float[np.ndarray, "people joints"]]:
     """Look at people of both places with the encoder frozen."""
     device = next(network.parameters()).device
 
@@ -35,13 +37,15 @@ def latents_of(
 
     fitted = known_people(encode, _batches(source, FITTED))
     measured = known_people(encode, _batches(test, most))
-    return row_of(
+    probe = linear_probe(fitted, measured)
+    row = row_of(
         name,
         test.name,
         monitors(torch.from_numpy(measured.features)),
-        probes={"linear probe": linear_probe(fitted, measured)},
+        probes={"linear probe": probe},
         selective={},
     )
+    return row, probe.errors_mm
 
 
 def _batches(domain: Domain, most: int) -> Iterator[Batch]:

@@ -162,3 +162,11 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     return value
+
+
+def share(text: str) -> float:
+    """Read a share; the name stands in what argparse says of another text."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a share, above 0 and up to 1")
+    return value

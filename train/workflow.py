@@ -59,6 +59,7 @@ RESULTS: Final = "results.json"
 REPORT: Final = "report.html"
 SHIPPED: Final = "student_shipped"
 DISTILLED: Final = "student_distilled"
+PROBED: Final = "linear probe before adaptation, mm"
 _PROBE_PEOPLE: Final = 16
 _START: Final = "start"
 
@@ -135,6 +136,10 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
                 path=str((run / PICTURE).relative_to(task.out)),
             )
         begun = starting_network(task, variant, seed).eval()
+        who = Who(method=name, seed=seed)
+        for test in plan.tests:
+            if test.has_3d:
+                _probe_encoder(task, plan, who, begun, test, found)
         with _timed(
             found, f"second stage, {name}, seed {seed}", task.effort(task.preset.adapt, seed)
         ):
@@ -142,7 +147,6 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
         if name == SOURCE_ONLY:
             plain, before = network, errors
-        who = Who(method=name, seed=seed)
         _keep(task, plan, who, errors, found)
         drift = None
         if variant.first is not None:
@@ -150,9 +154,8 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         _read_meter(task, plan, who, (before, errors), drift, found)
         with_truth = [test for test in plan.tests if test.has_3d]
         if with_truth and seed == plan.seeds[0]:
-            found.latents.append(
-                latents_of(who.name, network, task.source, with_truth[0], most=plan.most)
-            )
+            row, _ = latents_of(who.name, network, task.source, with_truth[0], most=plan.most)
+            found.latents.append(row)
         if name == plan.teacher and seed == plan.seeds[0]:
             _teach(task, plan, seed, network, found)
 
@@ -171,13 +174,30 @@ def _teach(
         _keep(task, plan, Who(method=method, seed=seed), errors, found)
 
 
+def _probe_encoder(
+    task: Assignment, plan: Comparison, who: Who, begun: nn.Module, test: Domain, found: _Found
+) -> None:
+    """Measure what a linear probe reads from the encoder that the second stage begins with."""
+    row, errors_mm = latents_of(
+        f"{who.name}, before adaptation", begun, task.source, test, most=plan.most
+    )
+    seen = _is_seen(task, test)
+    found.rows += rows_of(who, test.name, {PROBED: errors_mm}, seen_target_test=seen)
+    if who.seed == plan.seeds[0]:
+        found.latents.append(row)
+
+
 def _keep(
     task: Assignment, plan: Comparison, who: Who, errors: Mapping[str, Errors], found: _Found
 ) -> None:
     for test in plan.tests:
-        # Of a labelled target the test is the groups held out; of a rendered one nothing is.
-        seen = test.has_3d and test.data.name == task.target.data.name
+        seen = _is_seen(task, test)
         found.rows += rows_of(who, test.name, errors[test.name], seen_target_test=seen)
+
+
+def _is_seen(task: Assignment, test: Domain) -> bool:
+    """Tell whether pictures of a test were among the target's; of a labelled one groups are not."""
+    return test.has_3d and test.data.name == task.target.data.name
 
 
 def _read_meter(

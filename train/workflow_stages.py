@@ -78,7 +78,12 @@ class Assignment:
     def first_folder(self, first: FirstStage, seed: int) -> Path:
         """Name the run of a first stage; variants that share one share its folder."""
         words = "".join(c if c.isalnum() or c == "." else "-" for c in first.recipe)
-        return self.out / "first" / f"{words}-w{first.background_weight:g}-seed{seed}"
+        kind = f"{words}-w{first.background_weight:g}"
+        if first.crops == "plain":
+            kind += "-same-crops"
+        if first.wrong_masks:
+            kind += f"-wrong{first.wrong_masks:g}"
+        return self.out / "first" / f"{kind}-seed{seed}"
 
     def second_folder(self, name: str, seed: int) -> Path:
         """Name the run of a variant."""
@@ -94,6 +99,8 @@ def first_stage(task: Assignment, first: FirstStage, seed: int) -> Path:
         network=task.network,
         recipe=first.recipe,
         background_weight=first.background_weight,
+        crops=first.crops,
+        wrong_masks=first.wrong_masks,
         begin=task.begin if task.network == STUDENT else None,
         effort=task.effort(task.preset.pretrain, seed),
     )
