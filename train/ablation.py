@@ -44,6 +44,9 @@ class Variant:
     """Frames of the target with a person's labels, that stand in each batch of the source."""
 
 
+_EVERYTHING: Final = "attention+masked_consistency+pseudo_labels"
+_ALONE: Final = ("attention", "l2sp", "lp_ft", "masked_consistency", "pseudo_labels")
+"""What can also be done without a first stage, by a network that begins with what it knows."""
 _BLURRED: Final = "+opacity(0)"
 _PERIPHERY: Final = "periphery(0.8)"
 _PLAIN: Final = FirstStage(recipe=_PATCHES)
@@ -80,12 +83,10 @@ VARIANTS: Final[Mapping[str, Variant]] = MappingProxyType(
         ),
         "attention+pseudo_labels": Variant(first=_FOREGROUND, method="attention+pseudo_labels"),
         "restyled": Variant(first=None, method="source_only", restyled=True),
-        "full": Variant(
-            first=_FOREGROUND,
-            method="attention+masked_consistency+pseudo_labels",
-            restyled=True,
-        ),
-        "oracle": Variant(first=_FOREGROUND, method="oracle"),
+        "full": Variant(first=_FOREGROUND, method=_EVERYTHING, restyled=True),
+        "oracle": Variant(first=None, method="oracle"),
+        **{f"{method}_alone": Variant(first=None, method=method) for method in _ALONE},
+        "full_alone": Variant(first=None, method=_EVERYTHING, restyled=True),
         "patches_opaque": _looking(_PATCHES, "varied"),
         "patches_blurred": _looking(_PATCHES + _BLURRED, "varied"),
         "periphery_opaque": _looking(_PERIPHERY, "varied"),

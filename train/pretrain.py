@@ -8,7 +8,8 @@ weights of the encoder.
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -58,8 +59,13 @@ Crops = Literal["varied", "plain"]
 REPORT: Final = "pretrain.json"
 PICTURE: Final = "reconstructions.png"
 
-_PUBLISHED_SHARE: Final = 0.1
+_PUBLISHED_SHARE: Final = 0.03
 """Of the learning rate, for weights that were published: they know more than we can show them."""
+_DECODER_SHARE: Final = 0.3
+"""Of the steps, in which the decoder of such a network learns alone: what a random one asks for
+would wash out what was published.
+"""
+_DECODER: Final = "decoder"
 _PROBE_SEED: Final = 1_000_003
 """Added to the seed for the pictures that the report looks at: other crops, other masks."""
 _PROBE_BATCHES: Final = 4
@@ -174,22 +180,40 @@ def pretrain(settings: PretrainSettings, out: Path) -> dict[str, float]:
         is_published = settings.network == STUDENT and name.startswith(ENCODER)
         return _PUBLISHED_SHARE if is_published else 1.0
 
-    average = fit(
-        network,
-        batches,
-        losses,
-        partial(total, weights=WEIGHTS),
-        Schedule(steps=effort.steps, learning_rate=settings.learning_rate),
-        out,
-        share_of_rate=share_of_rate,
-        options=effort.options(settings.words()),
-    )
+    def trained(steps: int, folder: Path) -> dict[str, Tensor]:
+        return fit(
+            network,
+            batches,
+            losses,
+            partial(total, weights=WEIGHTS),
+            Schedule(steps=steps, learning_rate=settings.learning_rate),
+            folder,
+            share_of_rate=share_of_rate,
+            options=effort.options(settings.words()),
+        )
+
+    alone = round(_DECODER_SHARE * effort.steps) if settings.network == STUDENT else 0
+    if alone:
+        with _encoder_fixed(network):
+            network.load_state_dict(trained(alone, out / _DECODER), strict=False)
+    average = trained(effort.steps - alone, out)
     if not images and (out / REPORT).exists():
         return json.loads((out / REPORT).read_text())
     per_s = images * place().processes / (time.monotonic() - begun)
     network.load_state_dict(average, strict=False)
     probes = [stream(seed=effort.seed + _PROBE_SEED).batch(k) for k in range(_PROBE_BATCHES)]
     return _report(network.eval(), probes, settings, out, per_s)
+
+
+@contextmanager
+def _encoder_fixed(network: MimNet) -> Iterator[None]:
+    """Let only the decoder learn."""
+    learning = [value for value in network.encoder.parameters() if value.requires_grad]
+    for value in learning:
+        value.requires_grad = False
+    yield
+    for value in learning:
+        value.requires_grad = True
 
 
 def _scenes(folders: tuple[Path, ...], settings: PretrainSettings) -> Scenes:
