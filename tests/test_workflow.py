@@ -22,6 +22,7 @@ from train.pose_data import is_held_out
 from train.report_files import read_results
 from train.student_command import load_student
 from train.supply import _without_labels
+from train.workflow import DISTILLED, PROBED
 
 X = torch.tensor([1.0, 0.0, 0.0])
 LEFT_WRIST = INDEX["left_wrist"]
@@ -137,14 +138,49 @@ def test_what_would_fail_hours_later_is_refused_at_once(
     assert "choose a run of another method" in capsys.readouterr().err
 
 
+def render(folder: Path) -> None:
+    """Render a source, a target and a test of the target's kind: a, b and c."""
+    for name, site, seed in (("a", "factory", "1"), ("b", "other", "2"), ("c", "other", "3")):
+        recipe = f"synth --people 24 --site {site} --seed {seed} --processes 1 --size 128"
+        assert main([*recipe.split(), "--out", str(folder / name)]) == 0
+
+
+def on_rendered(folder: Path, *words: str) -> list[str]:
+    """Return the words of a short adaptation to what was rendered there."""
+    folders = ["--source", str(folder / "a"), "--target", str(folder / "b")]
+    tests = ["--test", str(folder / "c"), "--preset", "tiny", "--most", "12"]
+    return ["adapt", *folders, *tests, "--share-of-steps", "0.1", *words]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_masks_are_compared_by_a_probe_and_the_student_itself_is_adapted(tmp_path: Path) -> None:
+    render(tmp_path)
+    out = tmp_path / "masks"
+    words = ["--variants", "focusmim", "--first-stage-only", "--out", str(out)]
+    assert main(on_rendered(tmp_path, *words)) == 0
+    rows = read_results([out / "results.json"]).rows
+    assert {row.method for row in rows} == set(GROUPS["focusmim"])
+    assert {row.metric for row in rows} == {PROBED}
+    assert not (out / "second").exists()
+    # Each recipe has a first stage of its own.
+    assert len(list((out / "first").iterdir())) == len(GROUPS["focusmim"]) - 1
+    out = tmp_path / "line"
+    words = ["--variants", "source_only", "full", "full_alone", "--network", "student"]
+    assert main(on_rendered(tmp_path, *words, "--out", str(out))) == 0
+    results = read_results([out / "results.json"])
+    errors = {row.method: row.value for row in results.rows if row.metric == "MPJPE mm"}
+    assert set(errors) == {"source_only", "full", "full_alone", "student_shipped", DISTILLED}
+    # All begin with what ships, so four steps leave them near it.
+    assert all(abs(value / errors["student_shipped"] - 1) < 0.5 for value in errors.values())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, site, seed in (("a", "factory", "1"), ("b", "other", "2"), ("c", "other", "3")):
-        recipe = f"synth --people 24 --site {site} --seed {seed} --processes 1 --size 128"
-        assert main([*recipe.split(), "--out", str(tmp_path / name)]) == 0
+    render(tmp_path)
     out = tmp_path / "line"
     words = ["adapt", "--preset", "tiny", "--most", "20", "--out", str(out)]
     words += ["--source", str(tmp_path / "a"), "--target", str(tmp_path / "b")]

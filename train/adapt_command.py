@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"what to compare: groups ({', '.join(GROUPS)}) or any of {', '.join(VARIANTS)}",
     )
+    parser.add_argument(
+        "--first-stage-only",
+        action="store_true",
+        help="compare masks by what a linear probe reads from the encoders; adapt nothing",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument(
@@ -99,14 +104,16 @@ def main(arguments: argparse.Namespace) -> None:
         share_of_steps=arguments.share_of_steps,
         coco=tuple(arguments.labels) if arguments.labels else None,
     )
+    no_student = arguments.no_student or arguments.first_stage_only
     plan = Comparison(
         variants=variants,
         seeds=arguments.seeds,
         tests=_tests(arguments.test, target_folder),
         most=arguments.most,
-        teacher=None if arguments.no_student else _teacher(arguments.teacher, variants),
+        teacher=None if no_student else _teacher(arguments.teacher, variants),
         student=open_bundle().folder,
         bound_mm=arguments.forget_at_most,
+        first_stage_only=arguments.first_stage_only,
     )
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
     sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")

@@ -79,6 +79,8 @@ class Comparison:
     """The bundle that the student starts from."""
     bound_mm: float | None
     """What a stage may forget of any domain."""
+    first_stage_only: bool
+    """Whether encoders are compared by what a probe reads from them, and nothing is adapted."""
 
 
 @dataclass(slots=True)
@@ -140,6 +142,8 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         for test in plan.tests:
             if test.has_3d:
                 _probe_encoder(task, plan, who, begun, test, found)
+        if plan.first_stage_only:
+            continue
         with _timed(
             found, f"second stage, {name}, seed {seed}", task.effort(task.preset.adapt, seed)
         ):
