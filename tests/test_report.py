@@ -48,6 +48,7 @@ from train.report_results import (
 )
 from train.report_rows import honesty, measured, network, stages
 from train.report_summary import summarise, tables
+from train.report_table import what_each_step_gave
 from train.report_verdicts import Outcome, verdicts
 from train.representation import monitors, selectivity
 
@@ -590,6 +591,16 @@ def test_pictures_show_what_they_are_given(tmp_path: Path) -> None:
     assert orange.min(axis=0)[1] > reds.mean(axis=0)[1]
 
 
+def test_the_table_of_text_says_means_seeds_and_the_share_of_the_gap() -> None:
+    """Means 200, 140 and 100: 60 of 100 mm."""
+    lines = what_each_step_gave(Results(rows=adapted())).splitlines()
+    assert lines[0] == f"| variant | seeds | {SITE}: {METRIC} |"
+    of = {line.split(" | ")[0].removeprefix("| "): line for line in lines[2:]}
+    assert re.search(r"\| 3 \| 1(39|40)\.\d\d \[1[34]\d\..*\] \(60%\) \|", of["attention"])
+    assert "(100%)" in of[ORACLE]
+    assert "%" not in of[SOURCE_ONLY]
+
+
 def test_the_command_writes_the_page_and_says_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -614,7 +625,9 @@ def test_the_command_writes_the_page_and_says_the_verdict(
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     main(parser.parse_args([str(results), str(rules), "--out", str(out)]))
-    assert "No-go: 1 of 1 rules missed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "No-go: 1 of 1 rules missed" in said
+    assert said.startswith(f"| variant | seeds | {SITE}: {METRIC} |")
     assert "No-go: 1 of 1 rules missed" in outline(out.read_text()).text
 
 

@@ -19,8 +19,9 @@ from train.domains import Domain, held_out_domain, source_domain, target_domain
 from train.mim_run import NETWORKS
 from train.presets import PRESETS, share
 from train.report_results import SOURCE_ONLY
+from train.report_table import what_each_step_gave
 from train.synth.dataset import is_rendered
-from train.workflow import REPORT, Comparison, run_workflow, what_each_step_gave
+from train.workflow import REPORT, Comparison, run_workflow
 from train.workflow_stages import Assignment
 
 

@@ -1,7 +1,7 @@
 """`python -m train report`: results of training and evaluation in, one HTML page out.
 
 In: JSON files of `train.report_files`, from one or many runs, and rules in a file of the same form.
-Out: a page that needs nothing but itself, and its verdict on standard output.
+Out: a page that needs nothing but itself; its table and verdict on standard output.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 from train.report_files import read_results
 from train.report_page import decision, report, seen_sentence
 from train.report_summary import tables
+from train.report_table import what_each_step_gave
 from train.report_verdicts import verdicts
 
 
@@ -32,6 +33,8 @@ def main(arguments: argparse.Namespace) -> None:
     part.replace(arguments.out)
     judged = verdicts(results, tables(results.rows, results.higher_is_better))
     lines = [
+        what_each_step_gave(results),
+        "",
         decision(judged)[1],
         *(f"  {verdict.outcome.value}: {verdict.rule} ({verdict.reason})" for verdict in judged),
         seen_sentence(results.rows),

@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from train.ablation import Variant
-from train.confidence import markdown_table
 from train.domain_errors import Errors, Who, crops_of, errors_in, reading_of, rows_of
 from train.domains import Domain
 from train.drift import Probe, attention_drift
@@ -44,7 +43,6 @@ from train.report_results import (
     Stage,
 )
 from train.report_rows import stages
-from train.report_summary import Table, tables
 from train.workflow_stages import (
     Assignment,
     first_stage,
@@ -95,12 +93,21 @@ class _Found:
 
 
 def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str]) -> Results:
-    """Run every stage of every variant and write what came of it."""
+    """Run every stage of every variant; after each seed write what has come of it so far."""
     found = _Found()
     for seed in plan.seeds:
         _one_seed(task, plan, seed, found)
+        results = _results(task, plan, found, commands)
+        write_results(task.out / RESULTS, results)
+        # Read back: a report finds its pictures from where its results lie.
+        page = report(read_results([task.out / RESULTS]))
+        (task.out / REPORT).write_text(page, encoding="utf-8")
+    return results
+
+
+def _results(task: Assignment, plan: Comparison, found: _Found, commands: Sequence[str]) -> Results:
     data: list[DataSet] = [task.source.data, task.target.data, *(t.data for t in plan.tests)]
-    results = Results(
+    return Results(
         title=f"Adapted to {task.target_folder.name}",
         rows=tuple(found.rows),
         stages=tuple(found.stages),
@@ -114,11 +121,6 @@ def run_workflow(task: Assignment, plan: Comparison, *, commands: Sequence[str])
         ),
         pictures=tuple(found.pictures.values()),
     )
-    write_results(task.out / RESULTS, results)
-    # Read back: a report finds its pictures from where its results lie.
-    page = report(read_results([task.out / RESULTS]))
-    (task.out / REPORT).write_text(page, encoding="utf-8")
-    return results
 
 
 def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> None:
@@ -234,21 +236,6 @@ def _probe(target: Domain) -> Probe:
             else None
         ),
     )
-
-
-def what_each_step_gave(results: Results) -> str:
-    """Write the table that the command ends with: a row a variant, a column a domain and metric."""
-    measured = tables(results.rows, results.higher_is_better)
-    methods = list(dict.fromkeys(row.method for row in results.rows))
-    head = ("variant", *(f"{table.domain}: {table.metric}" for table in measured))
-    return markdown_table(
-        head, [(method, *(_cell(table, method) for table in measured)) for method in methods]
-    )
-
-
-def _cell(table: Table, method: str) -> str:
-    summary = table.of(method)
-    return "-" if summary is None else f"{summary.mean.value:.1f}"
 
 
 @contextmanager
