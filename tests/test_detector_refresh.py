@@ -122,9 +122,10 @@ def test_the_stem_that_ships_is_the_published_one_to_half_a_step(shipped: Detect
     for name, value in shipped.state_dict().items():
         if name.startswith("stem."):
             assert torch.equal(value, published[name])
-            if f"{name}.steps" in stored:
-                off = stored[f"{name}.steps"] - value / stored[f"{name}.step"]
-                assert float(off.abs().max()) < 0.5001
+            if value.ndim == 4:
+                # Bytes go from -127 to 127 in each channel.
+                step = value.abs().amax((1, 2, 3), keepdim=True) / 127
+                assert float(((stored[name] - value) / step).abs().max()) < 0.51
                 rounded += 1
     assert rounded > 20
 

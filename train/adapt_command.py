@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher", metavar="NAME", help="variant that the student learns from; usually the last"
     )
     parser.add_argument(
-        "--no-student", action="store_true", help="stop before the student that ships"
+        "--no-student", action="store_true", help="stop before what ships: student and detector"
     )
     parser.add_argument(
         "--labels", type=Path, nargs=2, metavar=("COCO.json", "PICTURES"), help="a few labels"

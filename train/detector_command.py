@@ -27,8 +27,6 @@ from train.stream import load
 from train.teacher_people import INPUT_PX
 
 _GRAPH: Final = "detector.onnx"
-_STEPS: Final = ".steps"
-_STEP: Final = ".step"
 _TRAINED: Final = "tower."
 
 
@@ -152,7 +150,7 @@ def load_detector(path: Path) -> DetectorNet:
             "bundle"
         )
     graph = path / _GRAPH
-    weights = _whole(shipped_weights(graph)) if graph.is_file() else averaged(path)
+    weights = shipped_weights(graph) if graph.is_file() else averaged(path)
     network = DetectorNet()
     wanted = {
         name: value.shape
@@ -167,13 +165,3 @@ def load_detector(path: Path) -> DetectorNet:
         )
     network.load_state_dict(fitting, strict=False)
     return network.eval()
-
-
-def _whole(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo bytes: filters stored as whole steps [out, in, kh, kw], each channel's step beside."""
-    weights = {name: value for name, value in stored.items() if not name.endswith((_STEPS, _STEP))}
-    for name, steps in stored.items():
-        if name.endswith(_STEPS):
-            filters = name.removesuffix(_STEPS)
-            weights[filters] = steps * stored[filters + _STEP]
-    return weights

@@ -1,9 +1,11 @@
 """Weights back out of a network that was packed: training goes on from what ships.
 
-In: `pose.onnx` of a bundle, whose arrays are named as the workshop's network
-names its parameters.  Out: a state dict, in single precision of what was stored as half.
+In: `pose.onnx`, `detector.onnx` or `locator.onnx` of a bundle, whose arrays are named as the
+workshop's network names its parameters.  Out: a state dict, in single precision of what was stored
+in half of it or in bytes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,8 @@ from edge_pose.errors import BundleError
 
 _WRAPPER: Final = "network."
 _HALF: Final = ".half"
+_STEPS: Final = ".steps"
+_STEP: Final = ".step"
 
 
 def shipped_weights(path: Path) -> dict[str, Tensor]:
@@ -32,4 +36,14 @@ def shipped_weights(path: Path) -> dict[str, Tensor]:
             f"{path} holds no parameters under their names of training; "
             "it was not written by `python -m export graph`"
         )
-    return found
+    return _whole(found)
+
+
+def _whole(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo bytes: filters stored as whole steps [out, in, kh, kw], each channel's step beside."""
+    weights = {name: value for name, value in stored.items() if not name.endswith((_STEPS, _STEP))}
+    for name, steps in stored.items():
+        if name.endswith(_STEPS):
+            filters = name.removesuffix(_STEPS)
+            weights[filters] = steps * stored[filters + _STEP]
+    return weights

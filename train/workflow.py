@@ -21,10 +21,13 @@ import torch
 from torch import nn
 
 from train.ablation import Variant
+from train.detector_command import load_detector
+from train.detector_refresh import HIGHER_IS_BETTER, detector_rows, refresh_detector
 from train.domain_errors import Errors, Who, crops_of, errors_in, reading_of, rows_of
 from train.domains import Domain
 from train.drift import Probe, attention_drift
 from train.forgetting import Drift, ForgettingMeter
+from train.label_cache import is_labelled
 from train.latents import latents_of
 from train.mim_run import STUDENT
 from train.presets import Effort
@@ -110,6 +113,7 @@ def _results(task: Assignment, plan: Comparison, found: _Found, commands: Sequen
     return Results(
         title=f"Adapted to {task.target_folder.name}",
         rows=tuple(found.rows),
+        higher_is_better=HIGHER_IS_BETTER,
         stages=tuple(found.stages),
         representation=tuple(found.latents),
         costs=tuple(found.costs),
@@ -178,6 +182,18 @@ def _teach(
     for method, network in named:
         errors = {test.name: errors_in(network, test, most=plan.most) for test in plan.tests}
         _keep(task, plan, Who(method=method, seed=seed), errors, found)
+    if is_labelled(task.target_folder):
+        _refresh(task, plan, seed, found)
+
+
+def _refresh(task: Assignment, plan: Comparison, seed: int, found: _Found) -> None:
+    """Let the detector learn the target too, and count before and after."""
+    with _timed(found, "third stage, the detector", task.effort(task.preset.detector, seed)):
+        after = refresh_detector(task, plan.student, seed)
+    before = load_detector(plan.student)
+    # A test's data are named by the folder that was opened.
+    tests = {test.name: Path(test.data.name) for test in plan.tests}
+    found.rows += detector_rows(before, after, tests, seed=seed, most=plan.most)
 
 
 def _probe_encoder(
