@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from train.domain_errors import crops_of
 from train.domains import Domain
+from train.insight import selective_of
 from train.look import read_off
 from train.pose_data import Batch, collate
 from train.probes import known_people, linear_probe
@@ -43,7 +44,7 @@ def latents_of(
         test.name,
         monitors(torch.from_numpy(measured.features)),
         probes={"linear probe": probe},
-        selective={},
+        selective=selective_of(measured.features, measured.joints_m),
     )
     return row, probe.errors_mm
 

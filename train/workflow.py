@@ -27,6 +27,7 @@ from train.domain_errors import Errors, Who, crops_of, errors_in, reading_of, ro
 from train.domains import Domain
 from train.drift import Probe, attention_drift
 from train.forgetting import Drift, ForgettingMeter
+from train.insight import attention_picture, unit_picture
 from train.label_cache import is_labelled
 from train.latents import latents_of
 from train.mim_run import STUDENT
@@ -62,6 +63,8 @@ SHIPPED: Final = "student_shipped"
 DISTILLED: Final = "student_distilled"
 PROBED: Final = "linear probe before adaptation, mm"
 _PROBE_PEOPLE: Final = 16
+_SHOWN_PEOPLE: Final = 6
+_JUDGED_PEOPLE: Final = 200
 _START: Final = "start"
 
 
@@ -162,10 +165,8 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         if variant.first is not None:
             drift = attention_drift(begun, network, _probe(task.target))
         _read_meter(task, plan, who, (before, errors), drift, found)
-        with_truth = [test for test in plan.tests if test.has_3d]
-        if with_truth and seed == plan.seeds[0]:
-            row, _ = latents_of(who.name, network, task.source, with_truth[0], most=plan.most)
-            found.latents.append(row)
+        if seed == plan.seeds[0]:
+            _look_inside(task, plan, who, network, found)
         if name == plan.teacher and seed == plan.seeds[0]:
             _teach(task, plan, seed, network, found)
 
@@ -207,6 +208,28 @@ def _probe_encoder(
     found.rows += rows_of(who, test.name, {PROBED: errors_mm}, seen_target_test=seen)
     if who.seed == plan.seeds[0]:
         found.latents.append(row)
+
+
+def _look_inside(
+    task: Assignment, plan: Comparison, who: Who, network: nn.Module, found: _Found
+) -> None:
+    """Measure the latents where there is 3D truth; of the last variant draw what they are like."""
+    with_truth = [test for test in plan.tests if test.has_3d]
+    if not with_truth:
+        return
+    row, _ = latents_of(who.name, network, task.source, with_truth[0], most=plan.most)
+    found.latents.append(row)
+    if who.method != list(plan.variants)[-1]:
+        return
+    run = task.second_folder(who.method, who.seed)
+    few = crops_of(task.target.people, most=_SHOWN_PEOPLE)
+    many = crops_of(with_truth[0].people, most=_JUDGED_PEOPLE)
+    found.pictures["attention"] = attention_picture(
+        network, few, run / "attention.png", who=who.name, folder=task.out
+    )
+    found.pictures["units"] = unit_picture(
+        network, many, run / "units.png", who=who.name, folder=task.out
+    )
 
 
 def _keep(
