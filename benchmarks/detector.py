@@ -32,6 +32,7 @@ from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.sweep import views_of
 from edge_pose.types import Detection
 from train.confidence import bootstrap_mean, markdown_table
+from train.detector_refresh import FOUND_IOU, LEAST_HEIGHT, inventions
 from train.label_cache import read_labels
 from train.pose_data import is_held_out
 from train.synth.dataset import read_chunk
@@ -40,9 +41,6 @@ THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6)
 LEAST_HEAD: Final = 1 / 40
 UPPER: Final = 0.5
 LEAST_VISIBLE: Final = 0.3
-LEAST_HEIGHT: Final = 0.1
-FOUND_IOU: Final = 0.4
-KNOWN_IOU: Final = 0.2
 
 Boxes = Float32[np.ndarray, "boxes 4"]
 
@@ -72,8 +70,7 @@ class Tally:
         self.wanted.append(len(scene.wanted_px))
         self.found.append(len(assign(agreement, least=FOUND_IOU)))
         known = np.concatenate([scene.wanted_px, scene.others_px])
-        shared = overlaps(boxes, known).max(axis=1, initial=0.0)
-        self.invented.append(float((shared < KNOWN_IOU).sum()))
+        self.invented.append(float(inventions(boxes, known)))
 
     def row(self, name: str, threshold: float, *, heads: bool) -> tuple[str, ...]:
         """Write recall and inventions with intervals over pictures."""

@@ -123,7 +123,7 @@ def test_a_student_begins_where_it_is_told(tmp_path: Path) -> None:
 def people_of(folder: Path, name: str) -> Domain:
     people = RenderedPeople(folder, with_foreground=True)
     data = DataSet(name=name, role="test", licence="", pictures=len(people))
-    return Domain(name=name, people=people, has_3d=True, data=data)
+    return Domain(name=name, people=people, has_3d=True, data=data, folders=(folder,))
 
 
 @pytest.fixture

@@ -30,8 +30,13 @@ def mirrored_answer(
     network: Callable[[Tensor], dict[str, Tensor]], image: Tensor, flipped: Tensor
 ) -> dict[str, Tensor]:
     """Average the answers for pictures [batch, 3, 256, 256] and for their mirror images."""
-    plain, mirrored = network(image), unmirrored(network(flipped))
-    return {name: (value + mirrored[name]) / 2 for name, value in plain.items()}
+    return both_ways(network(image), network(flipped))
+
+
+def both_ways(plain: Answer, flipped: Answer) -> dict[str, Tensor]:
+    """Average the answer for a picture and the one for its mirror image."""
+    turned = unmirrored(flipped)
+    return {name: (value + turned[name]) / 2 for name, value in plain.items()}
 
 
 def unmirrored(answer: Answer) -> dict[str, Tensor]:

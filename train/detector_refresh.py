@@ -164,9 +164,15 @@ def judge(
     wanted = scene.people_px[high >= LEAST_HEIGHT * min(scene.image.shape[:2])]
     found = np.zeros(len(wanted), bool)
     found[[person for person, _ in assign(overlaps(wanted, boxes_px), least=FOUND_IOU)]] = True
-    known = np.concatenate([scene.people_px, scene.unsure_px])
-    shared = overlaps(boxes_px, known).max(axis=1, initial=0.0)
-    return found, int((shared < KNOWN_IOU).sum())
+    return found, inventions(boxes_px, np.concatenate([scene.people_px, scene.unsure_px]))
+
+
+def inventions(
+    boxes_px: Float32[np.ndarray, "boxes 4"], known_px: Float32[np.ndarray, "people 4"]
+) -> int:
+    """Count the boxes that show nobody who is known to be there."""
+    shared = overlaps(boxes_px, known_px).max(axis=1, initial=0.0)
+    return int((shared < KNOWN_IOU).sum())
 
 
 @dataclass(frozen=True, slots=True)

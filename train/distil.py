@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.agreement import AGREEMENT_WEIGHTS, agreement_terms, unmirrored
+from train.agreement import AGREEMENT_WEIGHTS, agreement_terms, both_ways
 from train.attention import cosines
 from train.fit import Options, Schedule, fit
 from train.look import Convolutional, tokens_and_answer
@@ -65,8 +65,7 @@ class Distillation:
     def _tell(self, picture: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the answer averaged over the mirror image, and the tokens of the picture."""
         tokens, plain = tokens_and_answer(self._teacher, picture)
-        flipped = unmirrored(self._teacher(picture.flip(-1)))
-        return {name: (value + flipped[name]) / 2 for name, value in plain.items()}, tokens
+        return both_ways(plain, self._teacher(picture.flip(-1))), tokens
 
 
 def distil(

@@ -32,6 +32,8 @@ class Domain:
     people: People
     has_3d: bool
     data: DataSet
+    folders: tuple[Path, ...]
+    """What was opened."""
 
 
 def source_domain(folders: Sequence[Path]) -> Domain:
@@ -109,7 +111,7 @@ def _domain(
         )
     licence = _RENDERED_LICENCE if rendered else _licences(folders)
     data = DataSet(name=where, role=role, licence=licence, pictures=len(people))
-    return Domain(name=name, people=people, has_3d=rendered, data=data)
+    return Domain(name=name, people=people, has_3d=rendered, data=data, folders=tuple(folders))
 
 
 def _licences(folders: Sequence[Path]) -> str:

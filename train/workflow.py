@@ -12,15 +12,16 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import nn
 
-from train.ablation import Variant
+from train.ablation import FirstStage, Variant
 from train.detector_command import load_detector
 from train.detector_refresh import HIGHER_IS_BETTER, detector_rows, refresh_detector
 from train.domain_errors import Errors, Who, crops_of, errors_in, reading_of, rows_of
@@ -49,6 +50,7 @@ from train.report_results import (
 from train.report_rows import stages
 from train.workflow_stages import (
     Assignment,
+    encoder_from,
     first_stage,
     new_network,
     second_stage,
@@ -134,6 +136,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
     plain: nn.Module | None = None
     before: Mapping[str, Errors] | None = None
     supply = supply_for(task, seed)
+    probed: dict[FirstStage | None, tuple[_Probed, ...]] = {}
     for name, variant in plan.variants.items():
         if variant.first is not None:
             with _timed(
@@ -148,9 +151,10 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
             )
         begun = starting_network(task, variant, seed).eval()
         who = Who(method=name, seed=seed)
-        for test in plan.tests:
-            if test.has_3d:
-                _probe_encoder(task, plan, who, begun, test, found)
+        encoder = encoder_from(variant)
+        if encoder not in probed:
+            probed[encoder] = _probe_encoder(task, plan, begun)
+        _keep_probed(task, plan, who, probed[encoder], found)
         if plan.first_stage_only:
             continue
         with _timed(
@@ -192,22 +196,38 @@ def _refresh(task: Assignment, plan: Comparison, seed: int, found: _Found) -> No
     with _timed(found, "third stage, the detector", task.effort(task.preset.detector, seed)):
         after = refresh_detector(task, plan.student, seed)
     before = load_detector(plan.student)
-    # A test's data are named by the folder that was opened.
-    tests = {test.name: Path(test.data.name) for test in plan.tests}
+    tests = {test.name: test.folders[0] for test in plan.tests}
     found.rows += detector_rows(before, after, tests, seed=seed, most=plan.most)
 
 
-def _probe_encoder(
-    task: Assignment, plan: Comparison, who: Who, begun: nn.Module, test: Domain, found: _Found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probed:
+    """What a linear probe read from an encoder in one place."""
+
+    test: Domain
+    row: Network
+    errors_mm: Float[np.ndarray, "people joints"]
+
+
+def _probe_encoder(task: Assignment, plan: Comparison, begun: nn.Module) -> tuple[_Probed, ...]:
+    """Measure what a linear probe reads from an encoder that a second stage begins with."""
+    found = []
+    for test in plan.tests:
+        if test.has_3d:
+            row, errors_mm = latents_of("", begun, task.source, test, most=plan.most)
+            found.append(_Probed(test=test, row=row, errors_mm=errors_mm))
+    return tuple(found)
+
+
+def _keep_probed(
+    task: Assignment, plan: Comparison, who: Who, probed: Sequence[_Probed], found: _Found
 ) -> None:
-    """Measure what a linear probe reads from the encoder that the second stage begins with."""
-    row, errors_mm = latents_of(
-        f"{who.name}, before adaptation", begun, task.source, test, most=plan.most
-    )
-    seen = _is_seen(task, test)
-    found.rows += rows_of(who, test.name, {PROBED: errors_mm}, seen_target_test=seen)
-    if who.seed == plan.seeds[0]:
-        found.latents.append(row)
+    for one in probed:
+        seen = _is_seen(task, one.test)
+        errors = {PROBED: one.errors_mm}
+        found.rows += rows_of(who, one.test.name, errors, seen_target_test=seen)
+        if who.seed == plan.seeds[0]:
+            found.latents.append(replace(one.row, network=f"{who.name}, before adaptation"))
 
 
 def _look_inside(

@@ -112,10 +112,16 @@ def starting_network(task: Assignment, variant: Variant, seed: int) -> nn.Module
     """Make the network that the second stage begins with, its encoder from the first stage."""
     torch.manual_seed(seed)
     network = new_network(task.network, task.begin)
-    if variant.first is not None and read_method(variant.method).after_pretraining:
-        weights = load_pretrained(task.first_folder(variant.first, seed))
+    first = encoder_from(variant)
+    if first is not None:
+        weights = load_pretrained(task.first_folder(first, seed))
         encoder_of(network).load_state_dict(weights, strict=task.network != STUDENT)
     return network
+
+
+def encoder_from(variant: Variant) -> FirstStage | None:
+    """Return the first stage whose encoder the second begins with, if it begins with one."""
+    return variant.first if read_method(variant.method).after_pretraining else None
 
 
 def new_network(name: str, begin: Path | None) -> nn.Module:
