@@ -76,7 +76,7 @@ def test_a_run_may_start_anywhere_and_go_on_beyond_what_others_had() -> None:
 
 
 def test_what_finds_no_room_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "_ROOM_BYTES", 2000)
+    monkeypatch.setattr(prepared, "_ROOM_BYTES", {"cpu": 2000, "cuda": 2000})
     stem = Counting()
     shared = PreparedBatches(numbered, stem)
     for _ in range(2):

@@ -18,7 +18,7 @@ from train.synth.person import Person, stage_person
 from train.synth.photograph import photograph
 from train.synth.renderer import Renderer
 from train.synth.rendering import Rendering, Scene
-from train.synth.site import FACTORY, OTHER, Site, find_site
+from train.synth.site import DOCK, FACTORY, OTHER, Site, find_site
 from train.synth.things import Thing, placed
 from train.synth.visibility import label_people, seen, tight_box
 
@@ -310,13 +310,19 @@ def test_a_renderer_that_was_not_asked_for_is_refused() -> None:
         open_context("gpu" if is_software else "software")
 
 
-def test_the_held_out_site_shares_no_colour_and_no_codec() -> None:
+@pytest.mark.parametrize("site", [OTHER, DOCK])
+def test_a_held_out_site_shares_no_colour_and_no_codec(site: Site) -> None:
     for kind in ("palette", "hi_vis", "hats"):
-        assert not set(getattr(FACTORY, kind)) & set(getattr(OTHER, kind))
-    assert FACTORY.codec != OTHER.codec
+        assert not set(getattr(FACTORY, kind)) & set(getattr(site, kind))
+    assert FACTORY.codec != site.codec
 
 
-@pytest.mark.parametrize("site", [FACTORY, OTHER])
+def test_cameras_of_the_dock_look_down_more_steeply_than_any_of_the_factory() -> None:
+    assert DOCK.hall_pitch_deg[0] >= FACTORY.hall_pitch_deg[1]
+    assert DOCK.camera_height_m[0] > np.mean(FACTORY.camera_height_m)
+
+
+@pytest.mark.parametrize("site", [FACTORY, OTHER, DOCK])
 def test_a_photograph_is_noisy_and_repeatable(site: Site) -> None:
     flat = np.full((64, 48, 3), 128, np.uint8)
     depth_m = np.full((64, 48), 3.0, np.float32)

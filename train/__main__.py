@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "foreground": ("train.foreground_command", "tell which masks of pictures may be believed"),
     "pretrain": ("train.pretrain_command", "let a network learn a line's pictures before any pose"),
     "label": ("train.label_command", "let the teachers label real pictures"),
+    "backgrounds": ("train.backgrounds", "cut parts without people out of labelled pictures"),
     "student": ("train.student_command", "train the pose network"),
     "detector": ("train.detector_command", "train the person detector"),
     "inventions": ("train.inventions_command", "collect what a detector takes for people"),

@@ -66,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare masks by what a linear probe reads from the encoders; adapt nothing",
     )
+    parser.add_argument(
+        "--errors-only",
+        action="store_true",
+        help="do not look inside networks: no probes, no latents, no pictures of units",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument(
@@ -115,6 +120,7 @@ def main(arguments: argparse.Namespace) -> None:
         student=open_bundle().folder,
         bound_mm=arguments.forget_at_most,
         first_stage_only=arguments.first_stage_only,
+        errors_only=arguments.errors_only,
     )
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
     sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")
@@ -122,6 +128,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace, variants: dict[str, Variant]) -> None:
     """Refuse what would fail hours later."""
+    if arguments.first_stage_only and arguments.errors_only:
+        raise ConfigError(
+            "--first-stage-only compares encoders by probes, and --errors-only leaves probes out; "
+            "choose one of them"
+        )
     for name, variant in variants.items():
         if variant.labelled_frames and not arguments.labels:
             raise ConfigError(

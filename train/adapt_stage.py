@@ -170,25 +170,18 @@ def measured_weights(
         ]
     )
     for batch in islice(stream, plan.unpenalised_steps):
-        there = _on_device(batch, copied)
         optimiser.zero_grad(set_to_none=True)
-        total(pose_terms(copied(there["input"]), there)).backward()  # type: ignore[no-untyped-call]
+        total(pose_terms(copied(batch["input"]), batch)).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained.values(), _GRADIENT_LIMIT)
         optimiser.step()
     shared = [value for value in encoder_parameters(copied).values() if value.requires_grad]
     found: dict[str, list[float]] = {name: [] for name in method.penalties}
     for batch in islice(stream, max(plan.unpenalised_steps // 4, 1)):
-        terms = unweighted.terms(copied, _on_device(batch, copied))
+        terms = unweighted.terms(copied, batch)
         penalties = {name: terms.pop(name) for name in method.penalties}
         for name, penalty in penalties.items():
             found[name].append(weight_for_share(total(terms), penalty, shared, plan.share))
     return {name: geometric_mean(values) for name, values in found.items()}
-
-
-def _on_device(batch: Batch, network: nn.Module) -> dict[str, Tensor]:
-    """Move a batch to where the network is."""
-    device = next(network.parameters()).device
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def method_of(folder: Path) -> str:

@@ -31,12 +31,13 @@ from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import Batch, People, collate
 from train.report_results import Row
 from train.report_rows import measured
+from train.stream import shown
 from train.student import INPUT_SIZE_PX
 
 POSITION: Final = "MPJPE mm"
 ALIGNED: Final = "PA-MPJPE mm"
 FLAT: Final = "2D error, % of crop"
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 64
 
 Errors = Mapping[str, Float[np.ndarray, "people joints"]]
 
@@ -58,7 +59,8 @@ def errors_in(network: nn.Module, domain: Domain, *, most: int) -> Errors:
     """Measure a network on at most so many people, evenly spread, the same for every network."""
     crops = crops_of(domain.people, most=most)
     portions = (crops[first : first + _AT_ONCE] for first in range(0, len(crops), _AT_ONCE))
-    return errors_of(network, (collate(portion, None) for portion in portions))
+    where = next(network.parameters()).device
+    return errors_of(network, (shown(collate(portion, None), where) for portion in portions))
 
 
 def crops_of(people: People, *, most: int) -> list[TrainingCrop]:
@@ -74,16 +76,15 @@ def errors_of(network: nn.Module, batches: Iterable[Batch]) -> Errors:
 
     Restores the network's mode.
     """
-    device = next(network.parameters()).device
     was_training = network.training
     network.eval()
     found: dict[str, list[np.ndarray]] = {POSITION: [], ALIGNED: [], FLAT: []}
     for batch in batches:
-        answer = network(batch["input"].to(device))
+        answer = network(batch["input"])
         said_px, said_m = (answer[name].cpu().numpy() for name in ("joints_px", "joints_m"))
-        true_px, true_m = batch["joints_px"].numpy(), batch["joints_m"].numpy()
-        judged = (batch["weight_2d"] >= LIKELY).numpy()
-        known = batch["has_3d"][:, None].expand(-1, judged.shape[1]).numpy()
+        true_px, true_m = (batch[name].cpu().numpy() for name in ("joints_px", "joints_m"))
+        judged = (batch["weight_2d"] >= LIKELY).cpu().numpy()
+        known = batch["has_3d"][:, None].expand(-1, judged.shape[1]).cpu().numpy()
         found[FLAT].append(pixel_errors_px(said_px, true_px, judged) / INPUT_SIZE_PX * 100)
         found[POSITION].append(position_errors_mm(said_m, true_m, known))
         found[ALIGNED].append(aligned_errors_mm(said_m, true_m, known))

@@ -145,6 +145,8 @@ def _state(
         [{"params": values, "share": share} for share, values in groups.items()],
         lr=schedule.learning_rate,
         weight_decay=_WEIGHT_DECAY,
+        # One launch for all parameters, where launches are what a small network waits for.
+        fused=all(value.is_cuda for value in trained.values()),
     )
     kept = network.state_dict().keys()
     return checkpoint.State(

@@ -5,12 +5,13 @@ In: a pose network, the source to fit the probe on, and a place with 3D truth to
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from train.domain_errors import crops_of
 from train.domains import Domain
@@ -21,6 +22,7 @@ from train.probes import known_people, linear_probe
 from train.report_results import Network
 from train.report_rows import network as row_of
 from train.representation import monitors
+from train.stream import shown
 
 FITTED: Final = 384
 """People of the source that the probe is fitted to."""
@@ -31,13 +33,10 @@ def latents_of(
     name: str, network: nn.Module, source: Domain, test: Domain, *, most: int
 ) -> tuple[Network, Float[np.ndarray, "people joints"]]:
     """Look at people of both places with the encoder frozen."""
-    device = next(network.parameters()).device
-
-    def encode(image: Tensor) -> Tensor:
-        return read_off(network, image.to(device))
-
-    fitted = known_people(encode, _batches(source, FITTED))
-    measured = known_people(encode, _batches(test, most))
+    where = next(network.parameters()).device
+    encode = partial(read_off, network)
+    fitted = known_people(encode, _batches(source, FITTED, where))
+    measured = known_people(encode, _batches(test, most, where))
     probe = linear_probe(fitted, measured)
     row = row_of(
         name,
@@ -49,7 +48,7 @@ def latents_of(
     return row, probe.errors_mm
 
 
-def _batches(domain: Domain, most: int) -> Iterator[Batch]:
+def _batches(domain: Domain, most: int, where: torch.device) -> Iterator[Batch]:
     crops = crops_of(domain.people, most=most)
     for first in range(0, len(crops), _AT_ONCE):
-        yield collate(crops[first : first + _AT_ONCE], None)
+        yield shown(collate(crops[first : first + _AT_ONCE], None), where)

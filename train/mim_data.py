@@ -25,7 +25,7 @@ from train.masking import Crop, MaskContext, MaskRecipe, Views
 from train.masking.patches import Tubes
 from train.mim_scenes import Scenes
 from train.pose_augment import Augmentation, TrainingCrop, make_crop
-from train.stream import batch_numbers, sample_rngs
+from train.stream import batch_numbers, packed, sample_rngs
 from train.vit import fit_size
 
 Batch = dict[str, Tensor]
@@ -81,7 +81,7 @@ class MimBatches(IterableDataset[Batch]):
         """Yield batches for ever."""
         cv2.setNumThreads(1)
         for number in batch_numbers(self._first):
-            yield self.batch(number)
+            yield packed(self.batch(number))
 
     def batch(self, number: int) -> Batch:
         """Make one batch: source and target in turn."""

@@ -298,11 +298,11 @@ class PoseBatches(IterableDataset[Batch]):
 def collate(
     crops: Sequence[TrainingCrop], stem: Stem | None, *, with_foreground: bool = False
 ) -> Batch:
-    """Stack crops; with a stem, what it made of the pictures takes their place."""
+    """Stack crops, pictures and masks in bytes; a stem's answer takes the pictures' place."""
     images: UInt8[np.ndarray, "batch 3 side side"] = np.stack([crop.image for crop in crops])
-    pictures = images.astype(np.float32) / 255
+    seen = images if stem is None else stem(images.astype(np.float32) / 255)
     batch = {
-        "input": torch.from_numpy(pictures if stem is None else stem(pictures)),
+        "input": torch.from_numpy(seen),
         "joints_px": torch.from_numpy(np.stack([crop.joints_px for crop in crops])),
         "weight_2d": torch.from_numpy(np.stack([crop.weight_2d for crop in crops])),
         "joints_m": torch.from_numpy(np.stack([crop.joints_m for crop in crops])),
@@ -314,6 +314,6 @@ def collate(
     if with_foreground:
         nobody = np.zeros(images.shape[2:], np.uint8)
         masks = [nobody if crop.foreground is None else crop.foreground for crop in crops]
-        batch["foreground"] = torch.from_numpy(np.stack(masks).astype(np.float32) / 255)
+        batch["foreground"] = torch.from_numpy(np.stack(masks))
         batch["has_foreground"] = torch.tensor([crop.foreground is not None for crop in crops])
     return batch

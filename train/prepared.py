@@ -4,12 +4,14 @@ In: a stream of batches and a frozen stem.  Out: the same batches with what the 
 picture in its place, kept in memory for the next run that wants them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from train.distributed import device
 from train.stream import Batch
 from train.student import Regressor
 
@@ -17,7 +19,7 @@ _PICTURES: Final = 4
 """Axes of a tensor of pictures; nothing else in a batch has so many."""
 _MASK: Final = "foreground"
 """How the names of masks end: in pixels, they fit what a stem makes no more."""
-_ROOM_BYTES: Final = 3 << 30
+_ROOM_BYTES: Final[Mapping[str, int]] = MappingProxyType({"cpu": 3 << 30, "cuda": 12 << 30})
 """What one stream keeps in memory at most; later batches are made anew for every run."""
 
 
@@ -35,7 +37,7 @@ class PreparedBatches:
         self._draw = draw
         self._stem = stem
         self._kept: dict[int, Batch] = {}
-        self._room_bytes = _ROOM_BYTES
+        self._room_bytes = _ROOM_BYTES[device().type]
 
     def __call__(self, first: int) -> Iterator[Batch]:
         """Give the stream that follows after so many batches."""

@@ -2,7 +2,7 @@
 
 In: `--preset`, and options that say otherwise.  Out: the `Effort` of a stage.  `tiny` is for
 continuous integration and takes minutes; `cpu` is for a machine without an accelerator, hours to a
-day a stage; `gpu` for one with.
+day a stage; `gpu-quick` and `gpu` for one with, minutes and hours.
 """
 
 import argparse
@@ -64,6 +64,16 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=3000, batch_size=32),
             student=Extent(steps=3000, batch_size=32),
             detector=Extent(steps=1000, batch_size=16),
+        ),
+        "gpu-quick": Preset(
+            network="student",
+            workers=4,
+            precision="bfloat16",
+            pretrain=Extent(steps=160, batch_size=256),
+            adapt=Extent(steps=300, batch_size=128),
+            distil=Extent(steps=500, batch_size=256),
+            student=Extent(steps=4000, batch_size=256),
+            detector=Extent(steps=1000, batch_size=64),
         ),
         "gpu": Preset(
             network="base",

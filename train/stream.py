@@ -9,9 +9,10 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from types import FrameType
-from typing import Final, TypeVar
+from typing import Final
 
 import cv2
 import numpy as np
@@ -20,13 +21,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from edge_pose.errors import EdgePoseError
-from train.distributed import place
+from train.distributed import device, place
 
 Batch = Mapping[str, Tensor]
-B = TypeVar("B", bound=Batch)
 
 _AHEAD: Final = 4
 """Batches that each worker keeps ready, so that one slow picture does not stop an accelerator."""
+_WHITE: Final = 255
 _WORKER_DIED: Final = "DataLoader worker (pid"
 
 
@@ -53,8 +54,28 @@ def sample_rngs(seed: int, batch: int, batch_size: int) -> list[np.random.Genera
     return [np.random.default_rng([seed, number]) for number in numbers]
 
 
-def load(stream: Iterable[B], *, workers: int) -> Iterable[B]:
-    """Let workers make the batches of a stream ahead of time, in pinned memory for a GPU.
+def shown(batch: Mapping[str, Tensor], where: torch.device) -> dict[str, Tensor]:
+    """Bring a batch to where a network is; pictures and masks, in bytes so far, become 0..1.
+
+    As floats they would be four times as much to hand from a worker to an accelerator.
+    """
+    there = {name: value.to(where, non_blocking=True) for name, value in batch.items()}
+    return {
+        name: value.float() / _WHITE if value.dtype == torch.uint8 else value
+        for name, value in there.items()
+    }
+
+
+def packed(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn what is in 0..1 into bytes for the way to `shown`; other values are left alone."""
+    return {
+        name: (value * _WHITE).round().to(torch.uint8) if value.is_floating_point() else value
+        for name, value in batch.items()
+    }
+
+
+def load(stream: Iterable[Batch], *, workers: int) -> Iterable[Batch]:
+    """Let workers make the batches of a stream ahead of time; give them as `shown`.
 
     The order is that of `batch_numbers` however many workers there are; with none, this process
     makes each batch when it is asked for.
@@ -68,7 +89,7 @@ def load(stream: Iterable[B], *, workers: int) -> Iterable[B]:
     # A pool of threads that OpenCV has started here would not live on in a forked worker, which
     # then waits for it for ever.
     cv2.setNumThreads(1)
-    return DataLoader(
+    loader = DataLoader(
         stream,
         batch_size=None,
         num_workers=workers,
@@ -76,6 +97,8 @@ def load(stream: Iterable[B], *, workers: int) -> Iterable[B]:
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_the_group,
     )
+    # A map, unlike a generator, goes on after an error that a batch raised.
+    return map(partial(shown, where=device()), loader)
 
 
 class Incoming(Iterator[Batch]):

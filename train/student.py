@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from edge_pose import skeleton
 from train import weights
+from train.exact import exactly
 from train.frozen_stem import stand_in
 from train.sharpen import sharpened
 from train.tflite_graph import TfliteGraph, input_of, output_indices
@@ -127,7 +128,9 @@ class Regressor(nn.Module):
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """Predict from the last feature map, [batch, channels, 2, 2]."""
-        raw = self.head(features).flatten(1)
+        with exactly(features) as exact:
+            raw = self.head(exact).flatten(1)
+            reach = self.reach(exact).flatten(1).unflatten(1, (2, 2))
         joints = raw[:, :-1].unflatten(1, (skeleton.NUM_JOINTS, _VALUES))
         joints_m = joints[..., 2:5]
         root_m = joints_m[:, _HIPS, :].mean(1, keepdim=True)
@@ -137,7 +140,7 @@ class Regressor(nn.Module):
             "joints_m": _with_pelvis(joints_m - root_m, torch.zeros_like(root_m)),
             "score_logits": joints[..., 5],
             "presence_logits": raw[:, -1],
-            "reach_px": self.reach(features).flatten(1).unflatten(1, (2, 2)) * INPUT_SIZE_PX - 0.5,
+            "reach_px": reach * INPUT_SIZE_PX - 0.5,
         }
 
 
@@ -169,7 +172,9 @@ class PoseNet(Regressor):
         features, heat = self.stem(image)
         answer = self.predict(features)
         joints_px = answer["joints_px"].clone()
-        joints_px[:, _MAPPED] = sharpened(joints_px[:, _MAPPED], heat[:, _MAPS], INPUT_SIZE_PX)
+        joints_px[:, _MAPPED] = sharpened(
+            joints_px[:, _MAPPED], heat[:, _MAPS].float(), INPUT_SIZE_PX
+        )
         hips_px = joints_px[:, _HIPS, :].mean(1, keepdim=True)
         return answer | {"joints_px": _with_pelvis(joints_px, hips_px)}
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from edge_pose.errors import ConfigError, EdgePoseError
 from train import checkpoint
@@ -119,8 +120,10 @@ class TrainingRun:
         norm = nn.utils.clip_grad_norm_(trained.values(), _GRADIENT_LIMIT)
         self.state.optimiser.step()
         self.state.optimiser.zero_grad(set_to_none=True)
-        for name, value in trained.items():
-            self.state.average[name].lerp_(value.detach(), 1 - self.schedule.decay(step))
+        with torch.no_grad():
+            get_ema_multi_avg_fn(self.schedule.decay(step))(
+                [self.state.average[name] for name in trained], list(trained.values()), None
+            )
         return norm
 
     def _read(self, step: int, numbers: dict[str, float]) -> None:

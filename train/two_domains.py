@@ -141,16 +141,16 @@ class RestyledBatches(IterableDataset[Batch]):
             pictures, styles = batch["input"], other["input"]
             rngs = sample_rngs(self._seed, number, len(pictures))
             restyled = [
-                self._restyle.restyled(_bytes(picture), _bytes(style), rng)
+                self._restyle.restyled(_pixels(picture), _pixels(style), rng)
                 for picture, style, rng in zip(pictures, styles, rngs, strict=True)
             ]
-            stacked = np.stack(restyled).transpose(0, 3, 1, 2).astype(np.float32) / 255
+            stacked = np.ascontiguousarray(np.stack(restyled).transpose(0, 3, 1, 2))
             yield {**batch, "input": torch.from_numpy(stacked)}
 
 
-def _bytes(picture: Tensor) -> np.ndarray:
-    """Return a picture [3, S, S] in 0..1 as it was stored, [S, S, 3]."""
-    return (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def _pixels(picture: Tensor) -> np.ndarray:
+    """Return a picture of bytes, [3, S, S], as others store it, [S, S, 3]."""
+    return picture.permute(1, 2, 0).numpy()
 
 
 def two_domains(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Batch:
@@ -176,10 +176,9 @@ def with_labelled(batch: Mapping[str, Tensor], few: Mapping[str, Tensor], *, row
 
 def with_opinions(stream: Iterable[Mapping[str, Tensor]], teacher: nn.Module) -> Iterator[Batch]:
     """Replace what batches say about the target by a network's own opinion of its pictures."""
-    device = next(teacher.parameters()).device
     for batch in stream:
-        picture = batch[TARGET + "input"].to(device)
-        flipped = batch.get(FLIPPED, picture.flip(-1)).to(device)
+        picture = batch[TARGET + "input"]
+        flipped = batch.get(FLIPPED, picture.flip(-1))
         with torch.no_grad():
             answer = mirrored_answer(teacher, picture, flipped)
         labels = labels_from(answer)
@@ -195,8 +194,9 @@ def with_masked(
     """
     for number, batch in enumerate(stream, first):
         picture = batch[TARGET + "input"]
-        people = batch.get(TARGET + "foreground")
+        # Masks are drawn where every machine draws alike, whatever holds the pictures.
+        people = batch[TARGET + "foreground"].cpu() if recipe.needs_foreground else None
         context = MaskContext(size_px=picture.shape[-1], foreground=people)
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {number}".encode()))
-        hidden = recipe.draw(context, len(picture), generator).hidden[:, 0]
+        hidden = recipe.draw(context, len(picture), generator).hidden[:, 0].to(picture.device)
         yield {**batch, TARGET + "masked": fill(picture, hidden, recipe.opacity)}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_pose import skeleton
+from train.exact import exactly
 from train.student import INPUT_SIZE_PX
 from train.vit import Vit, VitOutput, VitSize, fit_size
 
@@ -64,6 +65,10 @@ class VitPose(nn.Module):
 
     def answer(self, tokens: Tensor) -> dict[str, Tensor]:
         """Predict from tokens [batch, n, width]."""
+        with exactly(tokens) as exact:
+            return self._votes(exact)
+
+    def _votes(self, tokens: Tensor) -> dict[str, Tensor]:
         counts = [count for _, count in (*_VOTES, *_SCORES)]
         heard, offset, metres, score, presence = torch.split(self.head(tokens), counts, dim=-1)
         weight = heard.softmax(1)

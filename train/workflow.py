@@ -87,6 +87,8 @@ class Comparison:
     """What a stage may forget of any domain."""
     first_stage_only: bool
     """Whether encoders are compared by what a probe reads from them, and nothing is adapted."""
+    errors_only: bool = False
+    """Whether nobody looks inside: no probes, no latents, no pictures of units and attention."""
 
 
 @dataclass(slots=True)
@@ -153,7 +155,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         who = Who(method=name, seed=seed)
         encoder = encoder_from(variant)
         if encoder not in probed:
-            probed[encoder] = _probe_encoder(task, plan, begun)
+            probed[encoder] = () if plan.errors_only else _probe_encoder(task, plan, begun)
         _keep_probed(task, plan, who, probed[encoder], found)
         if plan.first_stage_only:
             continue
@@ -169,7 +171,7 @@ def _one_seed(task: Assignment, plan: Comparison, seed: int, found: _Found) -> N
         if variant.first is not None:
             drift = attention_drift(begun, network, _probe(task.target))
         _read_meter(task, plan, who, (before, errors), drift, found)
-        if seed == plan.seeds[0]:
+        if seed == plan.seeds[0] and not plan.errors_only:
             _look_inside(task, plan, who, network, found)
         if name == plan.teacher and seed == plan.seeds[0]:
             _teach(task, plan, seed, network, found)

@@ -1,6 +1,8 @@
-"""The two places the synthetic people work in: `factory` to train on, `other` to be examined on.
+"""The places the synthetic people work in: `factory` to train on, the others to be examined on.
 
 `other` is held out: another palette, another mounting of the camera, another noise, another codec.
+A network that has seen the world's photographs hardly notices.  `dock` is held out too, and another
+place for every network: wide lenses high on the wall look steeply down, at night, without colour.
 """
 
 from dataclasses import dataclass
@@ -104,7 +106,32 @@ OTHER: Final = Site(
     low_light_share=0.25,
 )
 
-SITES: Final = {site.name: site for site in (FACTORY, OTHER)}
+DOCK: Final = Site(
+    name="dock",
+    palette=(
+        (0.22, 0.22, 0.23),
+        (0.33, 0.32, 0.30),
+        (0.12, 0.12, 0.14),
+        (0.45, 0.43, 0.38),
+        (0.18, 0.21, 0.19),
+        (0.28, 0.20, 0.15),
+    ),
+    palette_share=0.9,
+    hi_vis=((0.95, 0.85, 0.2), (0.9, 0.45, 0.15)),
+    hats=((0.6, 0.6, 0.58), (0.3, 0.3, 0.32), (0.8, 0.7, 0.3)),
+    camera_height_m=(3.4, 5.4),
+    hall_height_m=(4.2, 6.5),
+    field_of_view_deg=(80.0, 110.0),
+    roll_deg=15.0,
+    hall_pitch_deg=(35.0, 60.0),
+    codec="webp",
+    codec_quality=(5, 30),
+    noise=(0.03, 0.08),
+    mono_share=0.6,
+    low_light_share=0.5,
+)
+
+SITES: Final = {site.name: site for site in (FACTORY, OTHER, DOCK)}
 
 
 def find_site(name: str) -> Site:
