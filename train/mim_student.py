@@ -39,7 +39,8 @@ class StudentMim(MimNet):
         self.encoder = network if train_stem else on_frozen_stem(network)
         self.encoder.head.requires_grad_(requires_grad=False)
         self.encoder.reach.requires_grad_(requires_grad=False)
-        blank = torch.zeros(1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)
+        where = network.head.weight.device
+        blank = torch.zeros(1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX, device=where)
         if train_stem:
             _freeze_what_the_tower_does_not_read(self.encoder.stem, blank)
         with torch.no_grad():
