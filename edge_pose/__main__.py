@@ -1,4 +1,4 @@
-"""The command line: `edge-pose run|check|view|config|replay`."""
+"""The command line: `edge-pose run|check|build|view|config|replay`."""
 
 import argparse
 import os
@@ -61,9 +61,18 @@ CAMERA: Final = (
         meaning="calibrated camera matrix",
     ),
 )
-MODEL: Final = (
+BUNDLE: Final = (
     Option(
         flag="--bundle", setting="model.bundle", kind=Path, metavar="DIR", meaning="model bundle"
+    ),
+)
+MODEL: Final = (
+    *BUNDLE,
+    Option(
+        flag="--runtime",
+        setting="model.runtime",
+        choices=("auto", "tensorrt", "onnx"),
+        meaning="what runs the networks (default: auto)",
     ),
     Option(
         flag="--threads",
@@ -129,6 +138,7 @@ ALL: Final = (*CAMERA, *MODEL, *RUN, *BROKER, *PAGE)
 COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
     "run": ("watch a camera or recording and send what is seen", ALL),
     "check": ("tell whether this machine, camera and broker can do it", (*CAMERA, *MODEL, *BROKER)),
+    "build": ("make the TensorRT engines of a model on this device", BUNDLE),
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
@@ -169,6 +179,15 @@ def parsers() -> tuple[_Parser, Mapping[str, _Parser]]:
         if name == "replay":
             parser.add_argument(
                 "recording", type=Path, metavar="FILE", help="made by --output jsonl"
+            )
+        if name == "build":
+            parser.add_argument(
+                "--engines", type=Path, metavar="DIR", help="where to keep them (default: a cache)"
+            )
+            parser.add_argument(
+                "--target",
+                metavar="SM",
+                help="build for a GPU that is not here, such as SM86 (TensorRT-RTX only)",
             )
         if name == "config":
             parser.add_argument(

@@ -11,14 +11,14 @@ from edge_pose.engines import Engine
 from edge_pose.manifest import InputSpec, NetworkSpec
 
 _MOST_AT_ONCE: Final = 2
-"""Where any number may go in: on a CPU more at once are no faster, and take memory."""
+"""Where any number may go in and the engine has no `at_once`: a CPU is no faster with more."""
 
 Image = UInt8[np.ndarray, "height width 3"]
 
 
 def infer(engine: Engine, network: NetworkSpec, images: Sequence[Image]) -> dict[str, np.ndarray]:
     """Run BGR pictures of the network's own size; outputs have one row a picture."""
-    at_once = network.batch or _MOST_AT_ONCE
+    at_once = network.batch or int(getattr(engine, "at_once", _MOST_AT_ONCE))
     parts = [
         engine.run({network.input.name: normalise(images[index : index + at_once], network.input)})
         for index in range(0, len(images), at_once)

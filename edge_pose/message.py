@@ -125,6 +125,8 @@ class Info:
     machine: str
     model: Model
     engine: str
+    degraded: str | None = None
+    """Why a faster runtime or precision that should have worked is not used."""
     started: int
     """Milliseconds since 1970 in UTC."""
 

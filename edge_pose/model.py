@@ -1,5 +1,6 @@
 """From a bundle to something that finds people: opened, hashed, checked on golden pictures."""
 
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,12 +10,12 @@ from edge_pose import __version__
 from edge_pose.bundle import Bundle, open_bundle
 from edge_pose.camera import IntrinsicsFor, lens
 from edge_pose.clock import utc_ms
-from edge_pose.config import CameraConfig, Config, ModelConfig
-from edge_pose.engines import Engine, Engines
-from edge_pose.engines.onnx import OnnxEngine
-from edge_pose.golden import Deviation, check_golden
+from edge_pose.config import CameraConfig, Config
+from edge_pose.engines.engine_cache import default_folder
+from edge_pose.golden import Deviation
 from edge_pose.message import Info, Model, as_mapping, meta
 from edge_pose.people import EstimatorSettings, PoseEstimator
+from edge_pose.runtime import open_engines
 from edge_pose.track import TrackSettings
 
 
@@ -27,6 +28,8 @@ class OpenModel:
     intrinsics_for: IntrinsicsFor
     engine: str
     deviation: Deviation
+    degraded: str | None
+    """Why something faster that should have worked is not used; None when nothing is amiss."""
 
     @property
     def identity(self) -> Model:
@@ -45,6 +48,7 @@ class OpenModel:
             machine=f"{platform.system()} {platform.machine()}",
             model=self.identity,
             engine=self.engine,
+            degraded=self.degraded,
             started=utc_ms(),
         )
 
@@ -67,28 +71,25 @@ def open_model(config: Config) -> Iterator[OpenModel]:
     with ExitStack() as stack:
         intrinsics_for = lens_of(config.camera)
         bundle = open_bundle(config.model.bundle)
-        engines = _engines(bundle, config.model, stack)
-        deviation = check_golden(bundle, engines)
+        carried = open_engines(
+            bundle,
+            stack,
+            folder=default_folder(os.environ),
+            choice=config.model.runtime,
+            threads=config.model.threads,
+        )
         yield OpenModel(
             bundle=bundle,
             estimator=PoseEstimator(
                 bundle,
-                engines=engines,
+                engines=carried.engines,
                 intrinsics_for=intrinsics_for,
                 settings=EstimatorSettings(
                     tracking=TrackSettings(max_people=config.model.max_people)
                 ),
             ),
             intrinsics_for=intrinsics_for,
-            engine=engines.pose.description,
-            deviation=deviation,
+            engine=carried.engines.pose.description,
+            deviation=carried.deviation,
+            degraded=carried.degraded,
         )
-
-
-def _engines(bundle: Bundle, settings: ModelConfig, stack: ExitStack) -> Engines:
-    loaded: dict[str, Engine] = {}
-    for label in bundle.manifest.networks.by_label():
-        engine = OnnxEngine(bundle.path_of(label), threads=settings.threads)
-        stack.callback(engine.close)
-        loaded[label] = engine
-    return Engines(**loaded)

@@ -105,7 +105,8 @@ def open_engines(
         if reason := machine.why_not():
             if choice == "tensorrt":
                 raise EngineError(
-                    f"TensorRT cannot be used: {reason}; `edge-pose run` does without it"
+                    f"TensorRT cannot be used: {reason}; without model.runtime = tensorrt the "
+                    "networks run on ONNX Runtime"
                 )
             log.info("The networks run on ONNX Runtime: %s", reason)
         elif carried := _open_tensorrt(
@@ -213,6 +214,7 @@ class _AtBatch:
     def __init__(self, engine: TensorRtEngine, batch: int) -> None:
         self._engine = engine
         self._batch = batch
+        self.at_once = batch
         self.description = f"{engine.description}, {batch} at once"
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ Everything that must happen on the owner thread with its context current is chec
 memory, recorded work and contexts are counted, so that a test can ask whether all was given back.
 """
 
+import ctypes
 import itertools
 import threading
 from collections.abc import Callable
@@ -95,7 +96,7 @@ class FakeCuda:
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Give what lay there before."""
         self.check()
-        return np.full(shape, 99, dtype)
+        return np.full(shape, np.nan, dtype)
 
     def mem_alloc(self, size: int) -> "FakeMemory":
         """Take memory while there is room."""
@@ -117,6 +118,12 @@ class FakeCuda:
 
     # libcuda.so.1
 
+    def put(self, handle: Any) -> int:
+        """Write a new handle where a pointer points."""
+        number = next(self.numbers)
+        ctypes.cast(handle, ctypes.POINTER(ctypes.c_void_p))[0] = number
+        return number
+
     def cuStreamBeginCapture_v2(self, stream: Any, _mode: int) -> int:  # noqa: N802
         """Begin to record."""
         assert stream.value == self.handle
@@ -127,14 +134,12 @@ class FakeCuda:
     def cuStreamEndCapture(self, _stream: Any, graph: Any) -> int:  # noqa: N802
         """End recording."""
         assert self.recording is not None
-        graph._obj.value = next(self.numbers)
-        self.graphs[graph._obj.value], self.recording = self.recording, None
+        self.graphs[self.put(graph)], self.recording = self.recording, None
         return 0
 
     def cuGraphInstantiateWithFlags(self, to: Any, graph: Any, _flags: Any) -> int:  # noqa: N802
         """Make it something to launch."""
-        to._obj.value = next(self.numbers)
-        self.graphs[to._obj.value] = self.graphs[graph.value]
+        self.graphs[self.put(to)] = self.graphs[graph.value]
         return 0
 
     def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
@@ -169,7 +174,7 @@ class FakeMemory:
 
 
 class FakeTensorRt(TensorRt):
-    """Its engines are the networks themselves, run by ONNX Runtime on the memory of the fake GPU."""
+    """Its engines are the networks themselves, run by ONNX Runtime on memory of the fake GPU."""
 
     def __init__(self, cuda: FakeCuda, *, version: str = "10.3.0") -> None:
         self.name = "TensorRT"
@@ -286,6 +291,7 @@ class FakeContext:
     def _run(self) -> None:
         (given,) = (node.name for node in self.engine.inputs)
         picture = self.cuda.memory[self.addresses[given]].view(np.float32).reshape(self.shape)
+        assert np.isfinite(picture).all()
         names = [node.name for node in self.engine.outputs]
         values = self.engine.session.run(names, {given: picture})
         outputs = dict(zip(names, map(np.copy, values), strict=True))

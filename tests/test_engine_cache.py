@@ -104,7 +104,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_engine(cache: Engi
     write(cache, engine=b"\x00" * 8_000_000)
     words = {field.name: getattr(KEY, field.name) for field in fields(KEY)}
     leftovers = 0
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311 - moments, not secrets
     for _ in range(12):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(cache.folder), repr(words)],

@@ -107,6 +107,7 @@ def _model(config: Config) -> str:
             f"{manifest.name} {manifest.version} in {model.bundle.folder} on {model.engine}; its "
             f"golden pictures agree to {off.px:.2f} px and {off.mm:.1f} mm; ready in "
             f"{time.monotonic() - begin_s:.1f} s"
+            + (f"; degraded: {model.degraded}" if model.degraded else "")
         )
 
 

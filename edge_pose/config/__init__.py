@@ -59,6 +59,10 @@ class ModelConfig:
     bundle: Annotated[
         Path | None, Key("Model bundle; without it the one that came with the package")
     ] = None
+    runtime: Annotated[
+        Literal["auto", "tensorrt", "onnx"],
+        Key("What runs the networks: auto takes TensorRT where there is a GPU for it"),
+    ] = "auto"
     max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
     threads: Annotated[
         int | None, Key("Processor threads per network; without it all cores", 1.0, 256.0)

@@ -57,6 +57,11 @@ class TensorRtEngine:
         return tuple(sorted(self._profiles))
 
     @property
+    def at_once(self) -> int:
+        """How many pictures are best given together: all that one launch takes."""
+        return max(self._profiles)
+
+    @property
     def description(self) -> str:
         """Runtime, version, device and precision in one line."""
         gpu = f"{self._gpu.name} (SM {self._gpu.compute_capability})"
@@ -94,7 +99,7 @@ class TensorRtEngine:
     def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self._engine is None:
             raise RuntimeError("the engine was closed")
-        pictures, most = inputs[self._input], max(self._profiles)
+        pictures, most = inputs[self._input], self.at_once
         parts = [
             self._run_batch(pictures[index : index + most])
             for index in range(0, len(pictures), most)
