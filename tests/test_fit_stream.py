@@ -13,7 +13,7 @@ from edge_pose import skeleton
 from train.detector_data import DetectorBatches, Scene
 from train.pose_augment import TRAINING, Person
 from train.pose_data import Mixture, PoseBatches, RealPeople
-from train.stream import batch_numbers, load
+from train.stream import batch_numbers, load, packed, shown
 
 # Order must not depend on how many cores there are for the workers.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -105,3 +105,14 @@ def test_a_stream_is_the_same_in_other_portions_and_from_the_middle(
     later = load(make(8).after(1), workers=0)
     assert_same(taken(load(make(2).after(4), workers=3), 4), taken(later, 1))
     assert_same(taken(make(8).after(1), 1), {name: value[8:] for name, value in whole.items()})
+
+
+def test_pictures_travel_in_bytes_and_nothing_else_is_rounded() -> None:
+    grey = torch.arange(256) / 255
+    batch = {"input": grey, "joints_m": torch.tensor([0.12345]), "known": torch.tensor([True])}
+    sent = packed({"input": grey, "known": batch["known"]}) | {"joints_m": batch["joints_m"]}
+    assert sent["input"].dtype == torch.uint8
+    arrived = shown(sent, torch.device("cpu"))
+    torch.testing.assert_close(arrived["input"], grey, rtol=0, atol=1e-7)
+    assert torch.equal(arrived["joints_m"], batch["joints_m"])
+    assert torch.equal(arrived["known"], batch["known"])
