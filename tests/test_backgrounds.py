@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_pose.errors import SourceError
-from tests.mim_folders import labelled_folder
+from mim_folders import labelled_folder
 from train.backgrounds import backdrops, largest_square, main
 from train.label_cache import LabelledImage, encode_picture
 from train.pose_data import is_held_out

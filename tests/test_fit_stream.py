@@ -1,6 +1,6 @@
 """Whoever makes the batches, in whatever portions: a step sees the same samples."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
@@ -69,7 +69,7 @@ def detector_batches(size: int) -> DetectorBatches:
     return DetectorBatches([Crowd(), Crowd()], batch_size=size, seed=4)
 
 
-def taken(batches: Iterable[dict[str, Tensor]], count: int) -> dict[str, Tensor]:
+def taken(batches: Iterable[Mapping[str, Tensor]], count: int) -> dict[str, Tensor]:
     """Join the first so many batches."""
     parts = list(islice(batches, count))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -4,6 +4,7 @@ import math
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from train.__main__ import main
 from train.begin import student_from
 from train.pose_augment import Person
 from train.pose_data import nobody_in
-from train.soup import mean_of, presence_logits, set_presence
 from train.soup import main as soup
+from train.soup import mean_of, presence_logits, set_presence
 from train.student import PoseNet
 
 
@@ -52,7 +53,7 @@ def test_all_weigh_alike(published: PoseNet) -> None:
     for network, step in zip(moved, (1.0, 5.0), strict=True):
         with torch.no_grad():
             for value in network.parameters():
-                value += step
+                value.add_(step)
     mean = mean_of([student_from(None), *moved])
     for name, value in mean.named_parameters():
         torch.testing.assert_close(value, before[name] + 2.0)
@@ -61,7 +62,7 @@ def test_all_weigh_alike(published: PoseNet) -> None:
 def test_presence_becomes_a_probability_at_the_odds_of_the_appliance(published: PoseNet) -> None:
     random = np.random.default_rng(4)
     pictures = [
-        np.ascontiguousarray(random.integers(0, 256, (9, 7, 3), np.uint8).repeat(20, 0).repeat(20, 1))
+        np.kron(random.integers(0, 256, (9, 7, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
         for _ in range(12)
     ]
     order = logits(published, Squares(pictures)).argsort(descending=True).tolist()
@@ -80,7 +81,7 @@ def test_presence_becomes_a_probability_at_the_odds_of_the_appliance(published: 
 
 
 def test_one_network_has_no_mean_and_inventions_want_people(tmp_path: Path) -> None:
-    options = {"out": tmp_path, "inventions": None, "rendered": [], "real": []}
+    options: dict[str, Any] = {"out": tmp_path, "inventions": None, "rendered": [], "real": []}
     with pytest.raises(ConfigError, match="two or more"):
         soup(Namespace(of=["published"], **options))
     options["inventions"] = tmp_path / "inventions.npz"

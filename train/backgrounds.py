@@ -13,7 +13,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from edge_pose.errors import SourceError
@@ -72,7 +72,7 @@ def backdrops(image: LabelledImage) -> Iterator[UInt8[np.ndarray, "side side 3"]
 def _taken(image: LabelledImage) -> Bool[np.ndarray, "rows columns"]:
     """Mark the cells of a picture that may show somebody."""
     taken = np.zeros((image.height_px // _CELL_PX, image.width_px // _CELL_PX), bool)
-    boxes: list[Float32[np.ndarray, "4"]] = [
+    boxes = [
         *image.detected_px,
         *(person.box_px for person in image.people),
         *(np.asarray(given.box_px, np.float32) for given in image.given),
@@ -99,5 +99,5 @@ def largest_square(taken: Bool[np.ndarray, "rows columns"]) -> tuple[int, int, i
     side = int(sides.max(initial=0))
     if not side:
         return None
-    row, column = np.unravel_index(int(sides.argmax()), sides.shape)
-    return int(row) - side + 1, int(column) - side + 1, side
+    row, column = divmod(int(sides.argmax()), sides.shape[1])
+    return row - side + 1, column - side + 1, side

@@ -12,7 +12,7 @@ of opinions is none.
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +84,7 @@ def _network(word: str) -> PoseNet:
     return student_from(None if word == _PUBLISHED_WORD else Path(word))
 
 
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in weights.items()}
 
 

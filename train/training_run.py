@@ -120,10 +120,8 @@ class TrainingRun:
         norm = nn.utils.clip_grad_norm_(trained.values(), _GRADIENT_LIMIT)
         self.state.optimiser.step()
         self.state.optimiser.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            get_ema_multi_avg_fn(self.schedule.decay(step))(
-                [self.state.average[name] for name in trained], list(trained.values()), None
-            )
+        lag_behind = get_ema_multi_avg_fn(self.schedule.decay(step))  # type: ignore[no-untyped-call]
+        lag_behind([self.state.average[name] for name in trained], list(trained.values()), None)
         return norm
 
     def _read(self, step: int, numbers: dict[str, float]) -> None:
