@@ -1,4 +1,4 @@
-"""`python -m export graph|pack …`: the gate's command line."""
+"""`python -m export graph|quantise|parity|pack …`: the gate's command line."""
 
 import argparse
 import json
@@ -7,12 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from edge_pose.errors import EdgePoseError
 from edge_pose.manifest import OUTPUTS
 from export.pack import NetworkSource, PackOrder, pack
+
+_MEASURING: Final = {
+    "quantise": "write INT8 forms of the pose network, and what they cost",
+    "parity": "compare every form of the pose network with the one it was made from",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "graph":
             import_module("export.graph_command").main(options)
             return 0
+        if options.command in _MEASURING:
+            return int(import_module(f"export.{options.command}_command").main(options) or 0)
         bundle = pack(_order(options), options.out)
     except (EdgePoseError, OSError, json.JSONDecodeError) as error:
         sys.stderr.write(f"export: {error}\n")
@@ -39,6 +47,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     graph = commands.add_parser("graph", help="write ONNX files and golden pictures from runs")
     if "graph" in words[:1]:  # its module needs torch, which packing does not
         import_module("export.graph_command").add_arguments(graph)
+    for name, text in _MEASURING.items():
+        measuring = commands.add_parser(name, help=text)
+        if name in words[:1]:
+            import_module(f"export.{name}_command").add_arguments(measuring)
     command = commands.add_parser("pack", help="write a bundle folder from trained networks")
     for label in OUTPUTS:
         command.add_argument(f"--{label}", type=Path, required=True, help=f"{label} network, ONNX")

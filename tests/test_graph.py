@@ -10,16 +10,16 @@ from export.graph import _as_bytes, _as_halves, _shrink
 
 def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() -> None:
     rng = np.random.default_rng(0)
-    weight = rng.normal(0, 0.2, (16, 8)).astype(np.float32)
-    small = np.full(8, 1 / 3, np.float32)
+    weight = rng.normal(0, 0.04, (512, 32)).astype(np.float32)
+    small = np.full(32, 1 / 3, np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "weight"], ["product"]),
             helper.make_node("Add", ["product", "small"], ["y"]),
         ],
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 16])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 8])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 512])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4, 32])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(small, "small")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -30,7 +30,7 @@ def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() 
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    x = rng.normal(size=(4, 16)).astype(np.float32)
+    x = rng.normal(size=(4, 512)).astype(np.float32)
     (y,) = session.run(None, {"x": x})
     assert np.allclose(y, x @ weight + small, atol=1e-2)
 
@@ -56,3 +56,26 @@ def test_filters_stored_as_bytes_are_off_by_half_a_step_of_their_own_channel() -
     (y,) = session.run(None, {})
     half_step = np.abs(filters).max(axis=(1, 2, 3), keepdims=True) / 127 / 2
     assert (np.abs(y - filters) <= 1.001 * half_step).all()
+
+
+def test_biases_and_the_layers_that_answer_are_kept_whole() -> None:
+    arrays = {
+        "network.tower.weight": np.ones((32, 32, 3, 3), np.float32),
+        "network.tower.depthwise": np.ones((1024, 1, 3, 3), np.float32),
+        "network.tower.bias": np.ones(9000, np.float32),
+        "network.head.weight": np.ones((64, 64, 2, 2), np.float32),
+        "network.reach.weight": np.ones((8, 8, 2, 2), np.float32),
+    }
+    graph = helper.make_graph(
+        [], "tiny", [], [], [numpy_helper.from_array(value, name) for name, value in arrays.items()]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    _shrink(model, _as_halves)
+    kinds = {array.name: array.data_type for array in model.graph.initializer}
+    assert kinds == {
+        "network.tower.weight.half": TensorProto.FLOAT16,
+        "network.tower.depthwise": TensorProto.FLOAT,
+        "network.tower.bias": TensorProto.FLOAT,
+        "network.head.weight": TensorProto.FLOAT,
+        "network.reach.weight": TensorProto.FLOAT,
+    }
