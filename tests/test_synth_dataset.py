@@ -19,7 +19,7 @@ from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photo
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
 from train.synth.frames import LabelledFrame
 from train.synth.framing import hall_camera, places_in_view
-from train.synth.site import find_site
+from train.synth.site import FACTORY, Mounting, find_site
 from train.synth.visibility import PersonLabel
 
 RECIPE: dict[str, object] = {"schema": 1, "site": "factory", "seed": 3}
@@ -64,6 +64,7 @@ def order(**changes: object) -> Order:
         "people": 1,
         "out": Path("nowhere"),
         "site": "factory",
+        "mounting": Mounting(),
         "seed": 0,
         "processes": 1,
         "motion": None,
@@ -217,3 +218,24 @@ def test_workers_leave_when_the_command_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in workers):
         assert time.monotonic() < give_up_s, "a worker outlived the command that started it"
         time.sleep(0.2)
+
+
+def test_cameras_hang_as_a_line_mounts_them_and_all_else_stays_the_sites() -> None:
+    mounting = Mounting(height_m=(3.0, 3.5), pitch_deg=(40.0, 50.0))
+    site = mounting.of(FACTORY)
+    assert site.camera_height_m == site.hall_height_m == (3.0, 3.5)
+    assert site.hall_pitch_deg == (40.0, 50.0)
+    assert site.field_of_view_deg == FACTORY.field_of_view_deg
+    assert site.palette == FACTORY.palette
+    assert Mounting().of(FACTORY) == FACTORY
+    camera = hall_camera(np.random.default_rng(0), site, width_px=640, height_px=480)
+    centre_m = -camera.camera_from_world[:3, :3].T @ camera.camera_from_world[:3, 3]
+    assert 3.0 <= centre_m[2] <= 3.5
+    down = np.degrees(np.arcsin(-camera.camera_from_world[2, 2]))
+    assert 40 <= down <= 50
+
+
+@pytest.mark.parametrize("height_m", [(3.0, 2.0), (0.0, 1.0), (1.0, 90.0)])
+def test_a_mounting_that_cannot_be_is_refused(height_m: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="least first"):
+        Mounting(height_m=height_m)

@@ -29,7 +29,7 @@ from train.synth.frames import FramePlan, Studio, compose_frame, plan_frames
 from train.synth.garments import open_wardrobe
 from train.synth.opengl import RendererKind, open_context
 from train.synth.renderer import Renderer
-from train.synth.site import SITES, find_site
+from train.synth.site import SITES, Mounting, find_site
 
 FRAMES_PER_CHUNK: Final = 64
 RECIPE: Final = 3
@@ -45,6 +45,7 @@ class Order:
     people: int
     out: Path
     site: str
+    mounting: Mounting
     seed: int
     processes: int
     motion: Path | None
@@ -58,6 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--people", type=int, required=True, help="how many persons to label")
     parser.add_argument("--out", type=Path, required=True, help="folder to fill or to continue")
     parser.add_argument("--site", choices=list(SITES), default="factory", help="place to show")
+    for name, unit, meaning in (
+        ("--camera-height", "M", "above the floor"),
+        ("--field-of-view", "DEG", "across the picture"),
+        ("--camera-pitch", "DEG", "below the horizon, where a hall is seen"),
+    ):
+        parser.add_argument(
+            name,
+            type=float,
+            nargs=2,
+            metavar=(f"LEAST_{unit}", f"MOST_{unit}"),
+            help=f"{meaning}, as the line's own cameras are mounted, in place of the site's",
+        )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument(
         "--processes",
@@ -83,6 +96,11 @@ def main(arguments: argparse.Namespace) -> None:
             people=arguments.people,
             out=arguments.out,
             site=arguments.site,
+            mounting=Mounting(
+                height_m=_pair(arguments.camera_height),
+                field_of_view_deg=_pair(arguments.field_of_view),
+                pitch_deg=_pair(arguments.camera_pitch),
+            ),
             seed=arguments.seed,
             processes=arguments.processes,
             motion=arguments.motion,
@@ -91,6 +109,10 @@ def main(arguments: argparse.Namespace) -> None:
             renderer=arguments.renderer,
         ),
     )
+
+
+def _pair(values: list[float] | None) -> tuple[float, float] | None:
+    return None if values is None else (values[0], values[1])
 
 
 def render_dataset(order: Order) -> None:
@@ -134,6 +156,7 @@ def _recipe(order: Order, renderer_name: str) -> dict[str, object]:
         "schema": 1,
         "recipe": RECIPE,
         "site": order.site,
+        **order.mounting.words(),
         "seed": order.seed,
         "size_px": order.size_px,
         "frames_per_chunk": FRAMES_PER_CHUNK,
@@ -202,7 +225,7 @@ class _Worker:
         self.motions = MotionLibrary.open(order.motion) if order.motion else None
         wardrobe = open_wardrobe(self.model)
         self.studio = Studio(
-            site=find_site(order.site),
+            site=order.mounting.of(find_site(order.site)),
             wardrobe=wardrobe,
             renderer=Renderer(wardrobe, kind=order.renderer),
             photos=load_photos(order.backgrounds) if order.backgrounds else [],

@@ -5,7 +5,9 @@ A network that has seen the world's photographs hardly notices.  `dock` is held 
 place for every network: wide lenses high on the wall look steeply down, at night, without colour.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from edge_pose.errors import ConfigError
@@ -131,7 +133,50 @@ DOCK: Final = Site(
     low_light_share=0.5,
 )
 
+_POSSIBLE: Final[Mapping[str, Range]] = MappingProxyType(
+    {"height_m": (0.2, 20.0), "field_of_view_deg": (15.0, 130.0), "pitch_deg": (-20.0, 85.0)}
+)
+
 SITES: Final = {site.name: site for site in (FACTORY, OTHER, DOCK)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounting:
+    """How the cameras of a line hang, as far as somebody knows; it is no label of any picture."""
+
+    height_m: Range | None = None
+    field_of_view_deg: Range | None = None
+    pitch_deg: Range | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse ranges that hold nothing, and cameras that see nothing.
+
+        Raises:
+            ConfigError: the least is more than the most, or either is beyond what a camera can do.
+
+        """
+        for name, limits in _POSSIBLE.items():
+            found = getattr(self, name)
+            if found is not None and not limits[0] <= found[0] <= found[1] <= limits[1]:
+                raise ConfigError(
+                    f"The mounting's {name} is {found[0]:g} to {found[1]:g}; give the least first, "
+                    f"both from {limits[0]:g} to {limits[1]:g}."
+                )
+
+    def of(self, site: Site) -> Site:
+        """Return the site as these cameras see it; what is not known stays the site's."""
+        height, view, pitch = self.height_m, self.field_of_view_deg, self.pitch_deg
+        return replace(
+            site,
+            camera_height_m=height or site.camera_height_m,
+            hall_height_m=height or site.hall_height_m,
+            field_of_view_deg=view or site.field_of_view_deg,
+            hall_pitch_deg=pitch or site.hall_pitch_deg,
+        )
+
+    def words(self) -> dict[str, list[float]]:
+        """Return what is known by name, for a recipe; nothing where nothing is."""
+        return {name: list(value) for name, value in asdict(self).items() if value is not None}
 
 
 def find_site(name: str) -> Site:
