@@ -1,4 +1,4 @@
-"""The command line: `edge-pose run|check|build|view|config|replay`."""
+"""The command line: `edge-pose run|check|build|bench|view|config|replay`."""
 
 import argparse
 import os
@@ -61,6 +61,14 @@ CAMERA: Final = (
         meaning="calibrated camera matrix",
     ),
 )
+CAMERA_FILE: Final = (
+    Option(
+        flag="--camera",
+        setting="camera.source",
+        metavar="FILE",
+        meaning="a recording to measure with (default: the bundle's golden pictures)",
+    ),
+)
 BUNDLE: Final = (
     Option(
         flag="--bundle", setting="model.bundle", kind=Path, metavar="DIR", meaning="model bundle"
@@ -80,6 +88,15 @@ MODEL: Final = (
         kind=int,
         metavar="N",
         meaning="processor threads per network",
+    ),
+)
+FRAMES: Final = (
+    Option(
+        flag="--frames",
+        setting="output.frames",
+        kind=int,
+        metavar="N",
+        meaning="stop after so many frames",
     ),
 )
 RUN: Final = (
@@ -102,13 +119,7 @@ RUN: Final = (
         choices=("jsonl", "none"),
         meaning="write the messages to standard output",
     ),
-    Option(
-        flag="--frames",
-        setting="output.frames",
-        kind=int,
-        metavar="N",
-        meaning="stop after so many frames",
-    ),
+    *FRAMES,
     Option(flag="--view", setting="view.enabled", kind=bool, meaning="serve the live page"),
 )
 BROKER: Final = (
@@ -139,6 +150,10 @@ COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
     "run": ("watch a camera or recording and send what is seen", ALL),
     "check": ("tell whether this machine, camera and broker can do it", (*CAMERA, *MODEL, *BROKER)),
     "build": ("make the TensorRT engines of a model on this device", BUNDLE),
+    "bench": (
+        "measure what a frame costs here, stage by stage",
+        (*CAMERA_FILE, *MODEL, *FRAMES, *BROKER),
+    ),
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
@@ -189,6 +204,8 @@ def parsers() -> tuple[_Parser, Mapping[str, _Parser]]:
                 metavar="SM",
                 help="build for a GPU that is not here, such as SM86 (TensorRT-RTX only)",
             )
+        if name == "bench":
+            _add_bench(parser)
         if name == "config":
             parser.add_argument(
                 "--write",
@@ -200,6 +217,23 @@ def parsers() -> tuple[_Parser, Mapping[str, _Parser]]:
         for option in options:
             _add(parser, option)
     return main_parser, found
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--people", type=int, nargs="+", metavar="N", help="how many at a time (default: 1 4 10)"
+    )
+    parser.add_argument(
+        "--cameras", type=int, nargs="+", metavar="N", help="how many at once (default: 1 4)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results")
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs=2,
+        metavar=("OLD", "NEW"),
+        help="measure nothing; tell the ratios of two kept results",
+    )
 
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:

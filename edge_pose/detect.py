@@ -1,7 +1,7 @@
 """Who is in a frame: views of it through the detector, boxes in frame pixels out.
 
 In: a frame's pixels and the views in which to look (`edge_pose/sweep.py`).  Out: detections, best
-first, everybody once.
+first, everybody once.  Whoever wants to know what took how long hands in `timed`.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from edge_pose.clock import Timed, untimed
 from edge_pose.crop import letterbox
 from edge_pose.decode import decode_detections, merged
 from edge_pose.engines import Engine
@@ -34,14 +35,17 @@ def find_people(
     image: UInt8[np.ndarray, "height width 3"],
     views: Sequence[View],
     settings: DetectSettings,
+    *,
+    timed: Timed = untimed,
 ) -> list[Detection]:
     """Look for people in every view of a frame; who is seen in two is one."""
     found = [
         detection
         for view in views
-        for detection in _find_in(engine, network, image, view, settings)
+        for detection in _find_in(engine, network, image, view, settings, timed=timed)
     ]
-    return merged(found, max_overlap=settings.overlap_max)
+    with timed("decode"):
+        return merged(found, max_overlap=settings.overlap_max)
 
 
 def _find_in(
@@ -50,20 +54,26 @@ def _find_in(
     image: UInt8[np.ndarray, "height width 3"],
     view: View,
     settings: DetectSettings,
+    *,
+    timed: Timed,
 ) -> list[Detection]:
     x0, y0, x1, y1 = (int(value) for value in view)
-    fitted = letterbox(
-        image[y0:y1, x0:x1],
-        width_px=network.width_px,
-        height_px=network.height_px,
-        pad_value=network.pad_value or 0.0,
-    )
+    with timed("crop"):
+        fitted = letterbox(
+            image[y0:y1, x0:x1],
+            width_px=network.width_px,
+            height_px=network.height_px,
+            pad_value=network.pad_value or 0.0,
+        )
+    with timed("detect"):
+        outputs = infer(engine, network, [fitted.image])
     height, width = image.shape[:2]
-    return decode_detections(
-        infer(engine, network, [fitted.image]),
-        fitted,
-        view=view,
-        frame_size_px=(width, height),
-        min_score=settings.score_min,
-        max_overlap=settings.overlap_max,
-    )
+    with timed("decode"):
+        return decode_detections(
+            outputs,
+            fitted,
+            view=view,
+            frame_size_px=(width, height),
+            min_score=settings.score_min,
+            max_overlap=settings.overlap_max,
+        )

@@ -18,12 +18,17 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 def infer(engine: Engine, network: NetworkSpec, images: Sequence[Image]) -> dict[str, np.ndarray]:
     """Run BGR pictures of the network's own size; outputs have one row a picture."""
-    at_once = network.batch or int(getattr(engine, "at_once", _MOST_AT_ONCE))
+    at_once = network.batch or most_at_once(engine)
     parts = [
         engine.run({network.input.name: normalise(images[index : index + at_once], network.input)})
         for index in range(0, len(images), at_once)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def most_at_once(engine: Engine) -> int:
+    """How many pictures an engine likes best, where its network takes any number."""
+    return int(getattr(engine, "at_once", _MOST_AT_ONCE))
 
 
 def normalise(

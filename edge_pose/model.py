@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from edge_pose.bundle import Bundle, open_bundle
 from edge_pose.camera import IntrinsicsFor, lens
 from edge_pose.clock import utc_ms
 from edge_pose.config import CameraConfig, Config
+from edge_pose.engines import Engines
 from edge_pose.engines.engine_cache import default_folder
 from edge_pose.golden import Deviation
 from edge_pose.message import Info, Model, as_mapping, meta
@@ -66,8 +67,13 @@ def lens_of(camera: CameraConfig) -> IntrinsicsFor:
 
 
 @contextmanager
-def open_model(config: Config) -> Iterator[OpenModel]:
-    """Open the bundle and its engines while the context lasts; a BundleError when it disagrees."""
+def open_model(
+    config: Config, *, around: Callable[[Engines], Engines] | None = None
+) -> Iterator[OpenModel]:
+    """Open the bundle and its engines while the context lasts; a BundleError when it disagrees.
+
+    `around` puts something between the estimator and engines that were believed.
+    """
     with ExitStack() as stack:
         intrinsics_for = lens_of(config.camera)
         bundle = open_bundle(config.model.bundle)
@@ -82,7 +88,7 @@ def open_model(config: Config) -> Iterator[OpenModel]:
             bundle=bundle,
             estimator=PoseEstimator(
                 bundle,
-                engines=carried.engines,
+                engines=carried.engines if around is None else around(carried.engines),
                 intrinsics_for=intrinsics_for,
                 settings=EstimatorSettings(
                     tracking=TrackSettings(max_people=config.model.max_people)

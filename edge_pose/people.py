@@ -29,8 +29,8 @@ from edge_pose.sweep import Sweep, View
 from edge_pose.track import Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
-STAGES: Final = ("detect", "locate", "crop", "pose", "track", "place", "total")
-"""Names of the times in `PoseEstimator.times_ms`."""
+STAGES: Final = ("crop", "detect", "locate", "pose", "decode", "track", "place", "total")
+"""Names of the times in `PoseEstimator.times_ms`; none but `total` contains another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +127,14 @@ class PoseEstimator:
         return old
 
     def _detect(self, frame: Frame, views: Sequence[View]) -> list[Detection]:
-        with self._timed("detect"):
-            return find_people(
-                self._engines.detector,
-                self._manifest.networks.detector,
-                frame.image,
-                views,
-                self._settings.detecting,
-            )
+        return find_people(
+            self._engines.detector,
+            self._manifest.networks.detector,
+            frame.image,
+            views,
+            self._settings.detecting,
+            timed=self._timed,
+        )
 
     def _look(
         self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics
@@ -157,9 +157,11 @@ class PoseEstimator:
     def _locate(self, frame: Frame, box_px: Float32[np.ndarray, "4"]) -> Region | None:
         """Find out where the body reaches whose visible part is in a box."""
         network = self._manifest.networks.locator
-        with self._timed("locate"):
+        with self._timed("crop"):
             crop = take_locator_crop(frame.image, box_px, side_px=network.width_px)
+        with self._timed("locate"):
             outputs = infer(self._engines.locator, network, [crop.image])
+        with self._timed("decode"):
             return decode_region(outputs, crop, box_px, reach=self._manifest.crop.reach)
 
     def _see(
@@ -173,6 +175,7 @@ class PoseEstimator:
             crops = [take_crop(frame.image, region, side_px=network.width_px) for region in regions]
         with self._timed("pose"):
             outputs = infer(self._engines.pose, network, [crop.image for crop in crops])
+        with self._timed("decode"):
             return decode_poses(outputs, crops, intrinsics, reach=self._manifest.crop.reach)
 
     def _place(self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics) -> list[Pose3D]:
