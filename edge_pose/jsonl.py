@@ -2,10 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 from edge_pose.message import encode, frame_message, jsonl_frame, jsonl_meta
 from edge_pose.types import Frame, Pose3D, Stats
+
+
+@runtime_checkable
+class Lines(Protocol):
+    """Where lines can go: any stream of text, or something that stands before one."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what was taken."""
+        ...
 
 
 class JsonlSink:
@@ -14,7 +27,7 @@ class JsonlSink:
     When what holds for all frames changes (a new frame size), the next frame's line carries it.
     """
 
-    def __init__(self, stream: TextIO, *, cam: str) -> None:
+    def __init__(self, stream: Lines, *, cam: str) -> None:
         self._stream = stream
         self._cam = cam
         self._begun = False

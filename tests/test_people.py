@@ -282,7 +282,8 @@ def test_stage_times_are_told(world: World, bundle: Bundle) -> None:
     world.people = [Person(root_m=(0.0, 0.1, 3.0))]
     estimator.process(world.frame(0))
     assert tuple(estimator.times_ms) == STAGES
-    assert estimator.times_ms["detect"] == 1.0
+    assert estimator.times_ms["detect"] >= 1.0
+    assert estimator.times_ms["decode"] > 0.0
     assert estimator.times_ms["total"] > estimator.times_ms["pose"] > 0.0
     estimator.process(world.frame(1))
     assert estimator.times_ms["detect"] == 0.0

@@ -1,1 +1,1 @@
-"""What the appliance costs here: every stage of a frame, and the networks alone beside the whole."""
+"""What the appliance costs here: each stage of a frame, and the networks alone beside them all."""

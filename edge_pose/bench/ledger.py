@@ -4,7 +4,7 @@ In: times of stages and runs of engines, as they happen.  Out: rows, and the eng
 with nothing between them.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Ledger:
         self.size_px: tuple[int, int] = (0, 0)
         self._skip = skip
         self._clock = clock
-        self._stages_ms: Counter[str] = Counter()
+        self._stages_ms: defaultdict[str, float] = defaultdict(float)
         self._inside_ns = 0
         self._networks_ns = 0
         self._asked: list[_Key] = []

@@ -24,7 +24,7 @@ from edge_pose.config import Config
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import topics
 from edge_pose.errors import SourceError
-from edge_pose.jsonl import JsonlSink
+from edge_pose.jsonl import JsonlSink, Lines
 from edge_pose.model import OpenModel, open_model
 from edge_pose.pipeline import Sink, Work, run
 
@@ -48,9 +48,9 @@ class Measured:
 
 
 def measure(config: Config, *, frames: int, go: Callable[[], None] = lambda: None) -> Measured:
-    """Run so many frames after the warm-up, between which `go` is called."""
+    """Run so many frames, then their networks alone; before either, `go` is called."""
     ledger = Ledger(skip=WARM_UP)
-    with ExitStack() as stack:
+    with ExitStack() as stack, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         source = MeteredSource(open_source(config.camera), ledger)
         stack.callback(source.close)
         model = stack.enter_context(
@@ -59,7 +59,7 @@ def measure(config: Config, *, frames: int, go: Callable[[], None] = lambda: Non
         run(
             source,
             MeteredEstimator(model.estimator, ledger),
-            _sinks(config, model, ledger, stack),
+            _sinks(config, model, nowhere, ledger, stack),
             Work(
                 describe=lambda width, height: model.meta(width, height, cam=config.camera.name),
                 beat=lambda: ledger.end_frame(go),
@@ -72,6 +72,7 @@ def measure(config: Config, *, frames: int, go: Callable[[], None] = lambda: Non
                 f"{config.camera.source} leaves {len(ledger.rows)} frames to measure after "
                 f"{WARM_UP} to warm up; wanted at least {LEAST}, so name a longer recording"
             )
+        go()
         return Measured(
             rows=ledger.rows,
             size_px=ledger.size_px,
@@ -81,12 +82,12 @@ def measure(config: Config, *, frames: int, go: Callable[[], None] = lambda: Non
         )
 
 
-def _sinks(config: Config, model: OpenModel, ledger: Ledger, stack: ExitStack) -> list[Sink]:
-    """Lines that go nowhere, and the broker where one was named."""
-    lines = stack.enter_context(MeteredLines(Path(os.devnull), ledger))
-    sinks: list[Sink] = [
-        MeteredSink(JsonlSink(lines, cam=config.camera.name), ledger, "message"),
-    ]
+def _sinks(
+    config: Config, model: OpenModel, lines: Lines, ledger: Ledger, stack: ExitStack
+) -> list[Sink]:
+    """Make messages into lines, and send them to the broker where one was named."""
+    jsonl = JsonlSink(MeteredLines(lines, ledger), cam=config.camera.name)
+    sinks: list[Sink] = [MeteredSink(jsonl, ledger, "message")]
     if broker := broker_of(config):
         from edge_pose.mqtt import MqttSink
 

@@ -5,16 +5,15 @@ runs between them is the appliance's own.
 """
 
 from collections.abc import Mapping
-from io import TextIOWrapper
-from pathlib import Path
 
 import numpy as np
 
 from edge_pose.bench.ledger import Ledger
 from edge_pose.engines import Engine, Engines
 from edge_pose.inference import most_at_once
-from edge_pose.pipeline import Sink, Source
+from edge_pose.jsonl import Lines
 from edge_pose.people import PoseEstimator
+from edge_pose.pipeline import Sink, Source
 from edge_pose.types import Frame, Pose3D, Stats
 
 
@@ -103,22 +102,22 @@ class MeteredSink:
         self._sink.close()
 
 
-class MeteredLines(TextIOWrapper):
-    """A text file, written to in the stage `publish`."""
+class MeteredLines:
+    """A stream whose writing is the stage `publish`."""
 
-    def __init__(self, path: Path, ledger: Ledger) -> None:
-        super().__init__(path.open("wb"), encoding="utf-8")
+    def __init__(self, stream: Lines, ledger: Ledger) -> None:
+        self._stream = stream
         self._ledger = ledger
 
-    def write(self, text: str) -> int:
-        """Write."""
+    def write(self, text: str, /) -> int:
+        """Take text."""
         with self._ledger.timed("publish"):
-            return super().write(text)
+            return self._stream.write(text)
 
     def flush(self) -> None:
-        """Hand over to the system."""
+        """Hand over what was taken."""
         with self._ledger.timed("publish"):
-            super().flush()
+            self._stream.flush()
 
 
 class MeteredEngine:

@@ -24,6 +24,8 @@ REST: Final = "rest"
 LINES: Final = (*STAGES, REST, WHOLE, NETWORKS, OVERHEAD)
 """Stages and `rest` sum up to `whole`; `overhead` is `whole` less `capture` and `networks`."""
 _MS_PER_S: Final = 1000.0
+_SHORTEST_MS: Final = 1e-6
+"""Clocks of tests may stand still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Case:
     """Measured, all cameras together."""
     costs: dict[str, Cost]
     pipeline_hz: float
-    """Frames a second, all cameras together, as fast as they go."""
+    """Frames a second, all cameras together, as fast as they go, until the last is done."""
     networks_hz: float
     """The same if there were nothing but the networks: their own runs once more."""
     hottest_c: float | None
@@ -87,14 +89,15 @@ def case_of(
         size_px=runs[0].size_px,
         frames=len(rows),
         costs={name: cost for name in LINES if (cost := _cost(name, rows)) is not None},
-        pipeline_hz=sum(_rate(run, sum(row.whole_ms for row in run.rows)) for run in runs),
-        networks_hz=sum(_rate(run, run.networks_alone_ms) for run in runs),
+        pipeline_hz=_rate_hz(rows, [sum(row.whole_ms for row in run.rows) for run in runs]),
+        networks_hz=_rate_hz(rows, [run.networks_alone_ms for run in runs]),
         hottest_c=hottest_c,
     )
 
 
-def _rate(run: Measured, spent_ms: float) -> float:
-    return len(run.rows) / max(spent_ms, 1e-6) * _MS_PER_S
+def _rate_hz(rows: Sequence[Row], spans_ms: Sequence[float]) -> float:
+    """Until the last camera was done: those that go on alone are faster, but not together."""
+    return len(rows) / max(*spans_ms, _SHORTEST_MS) * _MS_PER_S
 
 
 _ALWAYS: Final[Mapping[str, Callable[[Row], float]]] = {
@@ -168,7 +171,9 @@ def _case(table: dict[str, Any]) -> Case:
         str(name): Cost(**{key: float(value) for key, value in _known(Cost, cost).items()})
         for name, cost in table["costs"].items()
     }
-    return Case(**{**_known(Case, table), "size_px": (int(width_px), int(height_px)), "costs": costs})
+    return Case(
+        **{**_known(Case, table), "size_px": (int(width_px), int(height_px)), "costs": costs}
+    )
 
 
 def _known(kind: Any, table: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ In: results, one set or two.  Out: Markdown, its columns aligned.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from edge_pose.bench.machine import Machine
 from edge_pose.bench.results import LINES, NETWORKS, OVERHEAD, WHOLE, Case, Results
 
 OVERHEAD_LIMIT_MS: Final = 3.0
@@ -37,12 +36,12 @@ def case_title(case: Case) -> str:
 
 def machine_lines(results: Results) -> list[str]:
     """Say what figures depend on, a line a thing."""
-    machine: Machine = results.machine
+    machine = results.machine
+    cores = _many(machine.cores, "core")
+    mode, governor = machine.power_mode or "not told", machine.governor or "not told"
     return [
-        f"machine: {machine.name}, {_many(machine.cores, 'core')}, {machine.system}, "
-        f"Python {machine.python}",
-        f"power: mode {machine.power_mode or 'not told'}, governor "
-        f"{machine.governor or 'not told'}, load before {machine.load:.1f}",
+        f"machine: {machine.name}, {cores}, {machine.system}, Python {machine.python}",
+        f"power: mode {mode}, governor {governor}, load before {machine.load:.1f}",
         f"program: edge-pose {results.version}, {results.model}, {results.engine}",
         f"measured: {results.created}",
     ]

@@ -3,18 +3,20 @@
 In: settings, one a camera.  Out: what each measured.
 """
 
-import logging
 import multiprocessing
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import Final
 
-from edge_pose import log as our_log
+from edge_pose import log
 from edge_pose.bench.measure import Measured, measure
 from edge_pose.config import Config
 from edge_pose.errors import EdgePoseError
 
-log = logging.getLogger(__name__)
+_STARTS: Final = 2
+"""Of the loop, and of the networks alone: nobody is measured beside what others do later."""
 
 
 class WorkerLost(EdgePoseError):
@@ -22,7 +24,7 @@ class WorkerLost(EdgePoseError):
 
 
 def measure_together(configs: Sequence[Config], *, frames: int) -> list[Measured]:
-    """Start when all are warm; the first error of any ends all."""
+    """Start together when all are ready; the first error of any ends all."""
     # Spawned, not forked: threads of the runtime and of a GPU do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in configs]
@@ -34,10 +36,11 @@ def measure_together(configs: Sequence[Config], *, frames: int) -> list[Measured
         for worker, (_, theirs) in zip(workers, pipes, strict=True):
             worker.start()
             theirs.close()
-        for ours, _ in pipes:
-            _hear(ours)
-        for ours, _ in pipes:
-            ours.send("go")
+        for _ in range(_STARTS):
+            for ours, _ in pipes:
+                _hear(ours)
+            for ours, _ in pipes:
+                ours.send("go")
         answers = [_hear(ours) for ours, _ in pipes]
     finally:
         for worker in workers:
@@ -63,13 +66,15 @@ def _hear(pipe: Connection) -> object:
 def _work(config: Config, frames: int, pipe: Connection) -> None:
     """Measure in a process of its own; Ctrl-C is for the one that started us."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    our_log.configure("warning")
+    log.configure("warning")
 
     def wait() -> None:
-        pipe.send("warm")
+        pipe.send("ready")
         pipe.recv()
 
-    try:
-        pipe.send(measure(config, frames=frames, go=wait))
-    except EdgePoseError as error:
-        pipe.send(error)
+    # Whoever listened may have been told to stop; then nobody is left who wants to know.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            pipe.send(measure(config, frames=frames, go=wait))
+        except EdgePoseError as error:
+            pipe.send(error)

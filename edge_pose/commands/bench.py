@@ -140,5 +140,7 @@ def _numbers(
     numbers = tuple(dict.fromkeys(given or default))
     for number in numbers:
         if number < 1 or (most is not None and number > most):
-            raise ConfigError(f"{flag} has {number}; wanted 1{f' to {most}' if most else ' or more'}")
+            raise ConfigError(
+                f"{flag} has {number}; wanted 1{f' to {most}' if most else ' or more'}"
+            )
     return numbers
