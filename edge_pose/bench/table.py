@@ -88,13 +88,14 @@ def stages(case: Case) -> str:
 
 
 def overhead_verdict(results: Results) -> str | None:
-    """Hold the overhead for one person against its limit; None where that was not measured."""
+    """Hold one camera's overhead, of one person or a recording, against its limit."""
     for case in results.cases:
         if case.cameras == 1 and case.people in (1, None):
             found_ms = case.costs[OVERHEAD].p50_ms
             verdict = "within" if found_ms <= OVERHEAD_LIMIT_MS else "BEYOND"
             return (
-                f"overhead outside the networks, {case_title(case)}: {found_ms:.2f} ms p50, "
+                f"overhead outside the networks, {case_title(case)}, {case.seen:.1f} people seen: "
+                f"{found_ms:.2f} ms p50, "
                 f"{verdict} the limit of {OVERHEAD_LIMIT_MS:g} ms"
             )
     return None
@@ -104,7 +105,7 @@ def comparison(old: Results, new: Results) -> str:
     """Tell new over old for every line that both have: below 1 is faster, but for rates."""
     before = {_key(case): case for case in old.cases}
     rows = [
-        (case_title(case), what, f"{was:.2f}", f"{now:.2f}", f"{now / was:.2f}" if was else "new")
+        (case_title(case), what, f"{was:.2f}", f"{now:.2f}", f"{now / was:.2f}" if was else "–")
         for case in new.cases
         if (former := before.get(_key(case)))
         for what, was, now in _pairs(former, case)
