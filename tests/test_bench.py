@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -238,6 +239,22 @@ def test_bench_measures_keeps_and_compares(bundle: Path, tmp_path: Path) -> None
     assert child.returncode == 0, err
     ratios = {line.split("|")[-2].strip() for line in out.splitlines() if line.startswith("| 1 p")}
     assert ratios == {"1.00"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_leaves_nothing_behind(
+    bundle: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    clip = write_clip(tmp_path / "walk.avi", frames=3000)
+    words = ("--bundle", bundle, "--camera", clip, "--frames", "2900")
+    with start("bench", *words, environ={"TMPDIR": str(tmp_path)}) as child:
+        assert child.stderr is not None
+        assert "Measuring" in child.stderr.readline()
+        child.send_signal(number)
+        _, told = child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert "Traceback" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.avi"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ In: a recording, or the bundle's golden pictures.  Out: tables on standard outpu
 """
 
 import logging
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -52,7 +53,12 @@ def main(settings: Effective, arguments: Namespace) -> int:
     into: Path | None = arguments.json
     if into is not None and not into.parent.is_dir():
         raise ConfigError(f"There is no folder {into.parent} to write {into.name} into")
-    results = bench(settings, arguments, sys.stdout)
+    # Ends as Ctrl-C does: by way of everything that has to be cleared away.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        results = bench(settings, arguments, sys.stdout)
+    finally:
+        signal.signal(signal.SIGTERM, former)
     if into is not None:
         write(results, into)
     return EXIT_OK
