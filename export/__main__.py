@@ -15,20 +15,19 @@ from edge_pose.errors import EdgePoseError
 from edge_pose.manifest import OUTPUTS
 from export.pack import NetworkSource, PackOrder, pack
 
-_MEASURING: Final = {
+_LOADED_LATE: Final = {
+    "graph": "write ONNX files and golden pictures from runs",
     "quantise": "write INT8 forms of the pose network, and what they cost",
     "parity": "compare every form of the pose network with the one it was made from",
 }
+"""Commands whose modules need torch, which packing does not."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return the exit code."""
     options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
     try:
-        if options.command == "graph":
-            import_module("export.graph_command").main(options)
-            return 0
-        if options.command in _MEASURING:
+        if options.command in _LOADED_LATE:
             return int(import_module(f"export.{options.command}_command").main(options) or 0)
         bundle = pack(_order(options), options.out)
     except (EdgePoseError, OSError, json.JSONDecodeError) as error:
@@ -44,13 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    graph = commands.add_parser("graph", help="write ONNX files and golden pictures from runs")
-    if "graph" in words[:1]:  # its module needs torch, which packing does not
-        import_module("export.graph_command").add_arguments(graph)
-    for name, text in _MEASURING.items():
-        measuring = commands.add_parser(name, help=text)
+    for name, text in _LOADED_LATE.items():
+        command = commands.add_parser(name, help=text)
         if name in words[:1]:
-            import_module(f"export.{name}_command").add_arguments(measuring)
+            import_module(f"export.{name}_command").add_arguments(command)
     command = commands.add_parser("pack", help="write a bundle folder from trained networks")
     for label in OUTPUTS:
         command.add_argument(f"--{label}", type=Path, required=True, help=f"{label} network, ONNX")

@@ -17,8 +17,10 @@ from jaxtyping import UInt8
 
 from edge_pose.errors import ConfigError
 from edge_pose.region import region_of_body
+from train.label_cache import is_labelled
 from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import People, RealPeople, RenderedPeople
+from train.synth.dataset import is_rendered
 
 Picture = UInt8[np.ndarray, "side side 3"]
 
@@ -95,9 +97,9 @@ def draw(name: str, folders: Sequence[Path], *, most: int, held_out: bool = Fals
 
 def people_of(folder: Path, *, held_out: bool) -> People:
     """Read a folder of either kind, told apart by the names of its files."""
-    if any(folder.glob("chunk-*.npz")):
+    if is_rendered(folder):
         return RenderedPeople(folder)
-    if any(folder.glob("labels-*.npz")):
+    if is_labelled(folder):
         return RealPeople([folder], held_out=held_out)
     raise ConfigError(
         f"{folder} holds neither rendered chunks nor labels; name a folder written by "

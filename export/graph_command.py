@@ -1,8 +1,9 @@
 """`python -m export graph`: write the ONNX files and golden pictures that a bundle is packed from.
 
-In: run folders of `train student` and `train detector` (published weights where none is given), a
-calibration from `train evaluate --fit-scores`, and a rendered folder for the golden pictures.  Out:
-`detector.onnx`, `locator.onnx`, `pose.onnx` and `golden.npz` in one folder.
+In: run folders of `train student`, `train detector` and `train locator` (published weights where
+neither of the latter is given), a calibration from `train evaluate --fit-scores`, and a rendered
+folder for the golden pictures.  Out: `detector.onnx`, `locator.onnx`, `pose.onnx` and `golden.npz`
+in one folder.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from train.detector import DetectorNet
 from train.detector_command import load_detector
 from train.locator import INPUT_PX as LOCATOR_PX
 from train.locator import LocatorNet
+from train.locator_command import load_locator
 from train.pose_augment import cut_crop
 from train.pose_data import RenderedPeople
 from train.student_command import load_student
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", type=Path, help="run folder of train detector; published weights if left out"
     )
+    parser.add_argument(
+        "--locator", type=Path, help="run folder of train locator; published weights if left out"
+    )
     parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
     parser.add_argument("--rendered", type=Path, required=True, help="folder for golden pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -51,7 +56,9 @@ def main(arguments: argparse.Namespace) -> None:
     run = arguments.detector
     detector = DetectorNet() if run is None else load_detector(run)
     export_detector(detector, arguments.out / "detector.onnx")
-    export_locator(LocatorNet(), arguments.out / "locator.onnx")
+    run = arguments.locator
+    locator = LocatorNet() if run is None else load_locator(run)
+    export_locator(locator, arguments.out / "locator.onnx")
     pictures = golden_pictures(arguments.rendered)
     np.savez_compressed(arguments.out / "golden.npz", allow_pickle=False, **pictures)
 

@@ -15,10 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import nn
 
 from edge_pose.bundle import Bundle
-from edge_pose.engines import Engine
 from edge_pose.errors import BundleError
-from edge_pose.inference import infer
-from edge_pose.manifest import NetworkSpec
 
 _MM_PER_M: Final = 1000.0
 PERCENTILES: Final = (50, 95, 99)
@@ -94,11 +91,6 @@ class TorchEngine:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def answers_of(engine: Engine, network: NetworkSpec, pictures: Sequence[Picture]) -> Answers:
-    """Ask an engine about pictures, prepared as the manifest says."""
-    return infer(engine, network, pictures)
 
 
 def differences(reference: Answers, candidate: Answers) -> Differences:

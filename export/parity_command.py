@@ -21,13 +21,13 @@ from edge_pose.bundle import open_bundle
 from edge_pose.engines import Engine
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import EXIT_OK, EXIT_RESTART, ConfigError
+from edge_pose.inference import infer
 from edge_pose.runtime import open_engines
 from export.calibration import draw
 from export.parity import (
     PERCENTILES,
     Differences,
     TorchEngine,
-    answers_of,
     differences,
     is_within,
     spread_of,
@@ -92,7 +92,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.machine:
             carried = open_engines(bundle, stack, folder=arguments.out / "engines")
             engines.append(("this machine", carried.precision, carried.engines.pose))
-        said = [answers_of(engine, network, drawn.pictures) for _, _, engine in engines]
+        said = [infer(engine, network, drawn.pictures) for _, _, engine in engines]
         described = [engine.description for _, _, engine in engines]
     rows, figures, passed = [], {}, True
     for number, (name, precision, _) in enumerate(engines[1:], start=1):

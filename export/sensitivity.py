@@ -15,8 +15,9 @@ import numpy as np
 import onnx
 
 from edge_pose.engines.onnx import OnnxEngine
+from edge_pose.inference import infer
 from edge_pose.manifest import NetworkSpec
-from export.parity import Answers, Picture, Tolerance, answers_of, differences
+from export.parity import Answers, Picture, Tolerance, differences
 from export.qdq_forms import constants, cpu_form, readers_of
 from export.quantise import Calibrated, quantise
 
@@ -65,7 +66,7 @@ def answers_in(
         path = Path(folder) / "network.onnx"
         onnx.save(model, path)
         with closing(OnnxEngine(path)) as engine:
-            return answers_of(engine, network, pictures)
+            return infer(engine, network, pictures)
 
 
 def layer_costs(calibrated: Calibrated, judge: Judge) -> tuple[LayerCost, ...]:

@@ -4,7 +4,7 @@ In: a network, and its layers that are quantised.  Out: names of sums, how far t
 be told apart, and the network with its float branches spared.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ def ends_of_terms(model: onnx.ModelProto) -> dict[str, float]:
     Where the other term lies in 0..c itself, a term beyond ±c brings the sum to the same end as ±c.
     """
     arrays = constants(model)
-    producer = {name: node for node in model.graph.node for name in node.output}
+    producer = _producers(model)
     readers = readers_of(model)
     ends: dict[str, float] = {}
 
@@ -42,7 +42,7 @@ def ends_of_terms(model: onnx.ModelProto) -> dict[str, float]:
 
 def sums_between(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
     """Name the sums of two maps that quantised layers write, and some quantised layer reads."""
-    readers = readers_of(model)
+    readers, producer = readers_of(model), _producers(model)
     quantised = set(layers)
     sums: list[str] = []
 
@@ -56,7 +56,7 @@ def sums_between(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
     for node in model.graph.node:
         if (
             node.op_type == "Add"
-            and all(is_written_by(model, name, quantised) for name in node.input)
+            and all(_is_written_by(producer, name, quantised) for name in node.input)
             and is_read_whole(node.output[0])
         ):
             sums.append(node.name)
@@ -69,11 +69,13 @@ def spare_float_readers(model: onnx.ModelProto, quantised: Collection[str]) -> N
 
     What a quantised layer writes is rounded for everybody, for its kernel gives nothing else.
     """
+    readers, producer = readers_of(model), _producers(model)
     source_of = {
         rounded: quantise.input[0]
         for quantise in model.graph.node
-        if quantise.op_type == QUANTISE and not is_written_by(model, quantise.input[0], quantised)
-        for dequantise in readers_of(model)[quantise.output[0]]
+        if quantise.op_type == QUANTISE
+        and not _is_written_by(producer, quantise.input[0], quantised)
+        for dequantise in readers[quantise.output[0]]
         for rounded in dequantise.output
     }
     for node in model.graph.node:
@@ -81,9 +83,15 @@ def spare_float_readers(model: onnx.ModelProto, quantised: Collection[str]) -> N
             node.input[:] = [source_of.get(name, name) for name in node.input]
 
 
-def is_written_by(model: onnx.ModelProto, name: str, layers: Collection[str]) -> bool:
+def _producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Return who writes each tensor."""
+    return {name: node for node in model.graph.node for name in node.output}
+
+
+def _is_written_by(
+    producer: Mapping[str, onnx.NodeProto], name: str, layers: Collection[str]
+) -> bool:
     """Tell whether one of the layers wrote a map, perhaps through an activation or pooling."""
-    producer = {output: node for node in model.graph.node for output in node.output}
     node = producer.get(name)
     while node is not None and node.op_type in ("Clip", "Relu", "MaxPool"):
         node = producer.get(node.input[0])

@@ -25,7 +25,6 @@ from export import parity_command
 from export.parity import (
     Answers,
     TorchEngine,
-    answers_of,
     differences,
     is_within,
     spread_of,
@@ -134,7 +133,7 @@ def test_the_network_that_ships_agrees_with_its_folded_form() -> None:
     bundle = open_bundle()
     with closing(OnnxEngine(bundle.path_of("pose"), threads=1)) as engine:
         found = differences(
-            healthy(), answers_of(engine, bundle.manifest.networks.pose, golden_pictures())
+            healthy(), infer(engine, bundle.manifest.networks.pose, golden_pictures())
         )
     assert is_within(found, tolerance_of(bundle, "fp32"))
     assert found.px.max() < 0.05

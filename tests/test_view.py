@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -28,7 +29,10 @@ ROOT = "plant/line-3"
 ONLINE = "return document.body.dataset.live === 'yes' && Number(document.body.dataset.frames)"
 COLOURS = """
 const canvas = document.getElementById('{canvas}');
-const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+const copy = new OffscreenCanvas(canvas.width, canvas.height);
+const drawn = copy.getContext('2d', {{willReadFrequently: true}});
+drawn.drawImage(canvas, 0, 0);
+const pixels = drawn.getImageData(0, 0, canvas.width, canvas.height).data;
 const hex = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 const wanted = {colours}.map(hex);
 return wanted.map(([r, g, b]) => {{
@@ -122,7 +126,11 @@ def painted(browser: Browser, canvas: str, colours: list[str]) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("canvas", ["picture", "space", "floor"])
 def test_every_person_is_drawn_in_a_colour_of_their_own(page: Browser, canvas: str) -> None:
+    # People walk behind each other; sooner or later all three are to be seen at once.
+    within_s = time.monotonic() + 15
     *three, nobody = painted(page, canvas, FIRST_FOUR)
+    while not all(count > 30 for count in three) and time.monotonic() < within_s:
+        *three, nobody = painted(page, canvas, FIRST_FOUR)
     assert all(count > 30 for count in three)
     assert nobody == 0
 

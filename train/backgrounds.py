@@ -7,7 +7,6 @@ knows of.  Groups held out for evaluation are left out, as in training.
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,9 +41,10 @@ def main(arguments: argparse.Namespace) -> None:
     count = 0
     for folder in arguments.labels:
         for image in tqdm(read_labels(folder), desc=folder.name, unit="picture"):
-            for backdrop in backdrops(image):
+            found = backdrop(image)
+            if found is not None:
                 path = arguments.out / f"{folder.name}-{count:05d}.jpg"
-                cv2.imwrite(str(path), backdrop, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+                cv2.imwrite(str(path), found, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
                 count += 1
     if not count:
         raise SourceError(
@@ -54,19 +54,17 @@ def main(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{count} backgrounds in {arguments.out}\n")
 
 
-def backdrops(image: LabelledImage) -> Iterator[UInt8[np.ndarray, "side side 3"]]:
-    """Give the largest square of a picture without anybody, if it is large enough and not bare."""
-    if is_held_out(image.group):
-        return
-    square = largest_square(_taken(image))
+def backdrop(image: LabelledImage) -> UInt8[np.ndarray, "side side 3"] | None:
+    """Cut the largest square without anybody; None where it is small or bare, or held out."""
+    square = None if is_held_out(image.group) else largest_square(_taken(image))
     if square is None:
-        return
+        return None
     row, column, side = (value * _CELL_PX for value in square)
     if side < _LEAST_SIDE_PX:
-        return
-    cut = image.image()[row : row + side, column : column + side]
-    if cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY).std() >= _PLAIN:
-        yield np.ascontiguousarray(cut)
+        return None
+    cut = np.ascontiguousarray(image.image()[row : row + side, column : column + side])
+    is_bare = cv2.cvtColor(cut, cv2.COLOR_BGR2GRAY).std() < _PLAIN
+    return None if is_bare else cut
 
 
 def _taken(image: LabelledImage) -> Bool[np.ndarray, "rows columns"]:

@@ -8,10 +8,13 @@ where the truth is known.  Hidden joints are marked as hidden, joints outside th
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from jaxtyping import Int64
 
 from edge_pose.errors import SourceError
 from train.coco import HIDDEN, NAMES, NOT_MARKED, VISIBLE
@@ -34,21 +37,14 @@ def main(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     marks: list[dict[str, Any]] = []
-    for path in sorted(arguments.rendered.glob("chunk-*.npz")):
-        chunk = read_chunk(path)
-        for frame in range(len(chunk)):
-            people = np.flatnonzero(
-                (chunk.frame == frame) & (chunk.visible_fraction > _LEAST_VISIBLE)
-            )
-            if not len(people) or len(images) == arguments.frames:
-                continue
-            key, name = len(images), f"{path.stem}-{frame:03d}.jpg"
-            first, last = chunk.jpeg_offsets[frame : frame + 2]
-            (arguments.out / name).write_bytes(chunk.jpeg_bytes[first:last].tobytes())
-            width, height = (int(side) for side in chunk.size[frame])
-            images.append({"id": key, "file_name": name, "width": width, "height": height})
-            for person in people:
-                marks.append({"id": len(marks), "image_id": key, **_mark(chunk, int(person))})
+    for key, (chunk, frame, people, name) in enumerate(
+        islice(_frames(arguments.rendered), arguments.frames)
+    ):
+        first, last = chunk.jpeg_offsets[frame : frame + 2]
+        (arguments.out / name).write_bytes(chunk.jpeg_bytes[first:last].tobytes())
+        width, height = (int(side) for side in chunk.size[frame])
+        images.append({"id": key, "file_name": name, "width": width, "height": height})
+        marks += [{"image_id": key, **_mark(chunk, int(person))} for person in people]
     if not images:
         raise SourceError(
             f"{arguments.rendered} shows nobody; name a folder made by `python -m train synth`"
@@ -56,10 +52,20 @@ def main(arguments: argparse.Namespace) -> None:
     content = {
         "images": images,
         "categories": [{"id": 1, "name": "person", "keypoints": list(NAMES)}],
-        "annotations": marks,
+        "annotations": [{"id": number, **mark} for number, mark in enumerate(marks)],
     }
     (arguments.out / LABELS).write_text(json.dumps(content))
     sys.stdout.write(f"{len(images)} frames, {len(marks)} people in {arguments.out / LABELS}\n")
+
+
+def _frames(folder: Path) -> Iterator[tuple[Chunk, int, Int64[np.ndarray, "people"], str]]:
+    """Give the frames with somebody in them: where, who, and a name for the picture."""
+    for path in sorted(folder.glob("chunk-*.npz")):
+        chunk = read_chunk(path)
+        for frame in range(len(chunk)):
+            seen = (chunk.frame == frame) & (chunk.visible_fraction > _LEAST_VISIBLE)
+            if seen.any():
+                yield chunk, frame, np.flatnonzero(seen), f"{path.stem}-{frame:03d}.jpg"
 
 
 def _mark(chunk: Chunk, person: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Crops are cut about the body's true place, as in training, so that networks are 
 detector; `python -m train evaluate` looks as the appliance does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,10 +57,15 @@ class Who:
 
 def errors_in(network: nn.Module, domain: Domain, *, most: int) -> Errors:
     """Measure a network on at most so many people, evenly spread, the same for every network."""
-    crops = crops_of(domain.people, most=most)
-    portions = (crops[first : first + _AT_ONCE] for first in range(0, len(crops), _AT_ONCE))
+    return errors_of(network, batches_for(network, domain.people, most=most))
+
+
+def batches_for(network: nn.Module, people: People, *, most: int) -> Iterator[Batch]:
+    """Show a network at most so many people, evenly spread, where it is."""
     where = next(network.parameters()).device
-    return errors_of(network, (shown(collate(portion, None), where) for portion in portions))
+    crops = crops_of(people, most=most)
+    for first in range(0, len(crops), _AT_ONCE):
+        yield shown(collate(crops[first : first + _AT_ONCE], None), where)
 
 
 def crops_of(people: People, *, most: int) -> list[TrainingCrop]:

@@ -4,7 +4,6 @@ In: a pose network, the source to fit the probe on, and a place with 3D truth to
 `train.report_results.Network`, and the probe's errors.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -13,30 +12,26 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from train.domain_errors import crops_of
+from train.domain_errors import batches_for
 from train.domains import Domain
 from train.insight import selective_of
 from train.look import read_off
-from train.pose_data import Batch, collate
 from train.probes import known_people, linear_probe
 from train.report_results import Network
 from train.report_rows import network as row_of
 from train.representation import monitors
-from train.stream import shown
 
 FITTED: Final = 384
 """People of the source that the probe is fitted to."""
-_AT_ONCE: Final = 32
 
 
 def latents_of(
     name: str, network: nn.Module, source: Domain, test: Domain, *, most: int
 ) -> tuple[Network, Float[np.ndarray, "people joints"]]:
     """Look at people of both places with the encoder frozen."""
-    where = next(network.parameters()).device
     encode = partial(read_off, network)
-    fitted = known_people(encode, _batches(source, FITTED, where))
-    measured = known_people(encode, _batches(test, most, where))
+    fitted = known_people(encode, batches_for(network, source.people, most=FITTED))
+    measured = known_people(encode, batches_for(network, test.people, most=most))
     probe = linear_probe(fitted, measured)
     row = row_of(
         name,
@@ -46,9 +41,3 @@ def latents_of(
         selective=selective_of(measured.features, measured.joints_m),
     )
     return row, probe.errors_mm
-
-
-def _batches(domain: Domain, most: int, where: torch.device) -> Iterator[Batch]:
-    crops = crops_of(domain.people, most=most)
-    for first in range(0, len(crops), _AT_ONCE):
-        yield shown(collate(crops[first : first + _AT_ONCE], None), where)

@@ -24,11 +24,9 @@ from edge_pose.errors import ConfigError
 from train import checkpoint, run_recipe
 from train.begin import PUBLISHED, student_from
 from train.calibrate import fit_calibration
-from train.distributed import device
-from train.domain_errors import crops_of
+from train.domain_errors import batches_for
 from train.inventions import Inventions
-from train.pose_data import People, RealPeople, RenderedPeople, collate
-from train.stream import shown
+from train.pose_data import People, RealPeople, RenderedPeople
 from train.student import PoseNet
 
 _PUBLISHED_WORD: Final = "published"
@@ -36,7 +34,6 @@ _ASKED: Final = 300
 """People of each kind, and as many as of all kinds who are not there, whose presence is asked."""
 _ODDS: Final = 4.0
 """People to inventions among what the appliance looks at: nobody is to be missed."""
-_AT_ONCE: Final = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,8 +115,8 @@ def set_presence(network: PoseNet, *, there: Sequence[People], not_there: People
 @torch.no_grad()
 def presence_logits(network: PoseNet, people: People, most: int) -> np.ndarray:
     """Return the logits [people] of at most so many, evenly spread."""
-    crops = crops_of(people, most=most)
-    portions = [crops[first : first + _AT_ONCE] for first in range(0, len(crops), _AT_ONCE)]
-    pictures = (shown(collate(portion, None), device())["input"] for portion in portions)
-    logits = [network(picture)["presence_logits"] for picture in pictures]
+    logits = [
+        network(batch["input"])["presence_logits"]
+        for batch in batches_for(network, people, most=most)
+    ]
     return torch.cat(logits).float().cpu().numpy()

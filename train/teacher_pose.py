@@ -34,6 +34,8 @@ from edge_pose.region import REACH as SIDE_PER_REACH
 from edge_pose.region import Region, region_of_body, region_of_box
 
 DETECTOR_PX: Final = 224
+DETECTOR_GRIDS: Final = ((8, 2), (16, 2), (32, 6))
+"""Cells of so many pixels, and how many anchors stand in each."""
 LANDMARK_PX: Final = 256
 LANDMARKS: Final = 33
 HIPS, REACH = 33, 34
@@ -252,7 +254,7 @@ def _closeness(
 def cell_centres() -> Float32[np.ndarray, "2254 2"]:
     """Return where the pose detector's anchors stand, fractions of its picture."""
     layers = []
-    for stride, each in ((8, 2), (16, 2), (32, 6)):
+    for stride, each in DETECTOR_GRIDS:
         cells = DETECTOR_PX // stride
         x, y = np.meshgrid(np.arange(cells), np.arange(cells))
         centres = (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / cells
