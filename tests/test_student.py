@@ -70,3 +70,16 @@ def test_a_detector_starts_with_the_published_boxes_and_the_scores_of_persons() 
     logits = theirs["raw_outputs/class_predictions"][:, PERSON]
     np.testing.assert_allclose(ours["encodings"][0].numpy(), encodings, atol=2e-3)
     np.testing.assert_allclose(ours["score_logits"][0].numpy(), logits, atol=2e-3)
+
+
+def test_a_crop_thrown_far_above_can_be_brought_down() -> None:
+    """What the published network does with crops that it takes for nobody."""
+    network = PoseNet("full").train()
+    *_, bias = network.tower.parameters()
+    with torch.no_grad():
+        bias.add_(100)
+    features = network.stem(torch.rand(1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX))[0].detach()
+    maps = network.tower(features)[0]
+    assert (maps == 6).all()
+    (gradient,) = torch.autograd.grad(maps.sum(), bias)
+    assert (gradient > 0).all()

@@ -29,7 +29,7 @@ from train.adaptation import Adaptation
 from train.adaptation_methods import Method, read_method
 from train.attention import weight_for_share
 from train.distributed import from_first, joined, place
-from train.fit import Options, Schedule, fit, relative_rate
+from train.fit import Options, Schedule, fit
 from train.look import chosen_layers, encoder_parameters
 from train.pose_loss import pose_terms, total
 from train.slow_teacher import SlowTeacher
@@ -165,10 +165,7 @@ def measured_weights(
     trained = {name: value for name, value in copied.named_parameters() if value.requires_grad}
     optimiser = torch.optim.AdamW(
         [
-            {
-                "params": [value],
-                "lr": plan.share_of_rate(name) * relative_rate(value) * plan.schedule.learning_rate,
-            }
+            {"params": [value], "lr": plan.share_of_rate(name) * plan.schedule.learning_rate}
             for name, value in trained.items()
         ]
     )

@@ -32,8 +32,6 @@ from train.training_run import TrainingDiverged, TrainingRun
 __all__ = ["Batch", "Options", "Schedule", "TrainingDiverged", "averaged", "fit"]
 
 _WEIGHT_DECAY: Final = 0.01
-_USUAL_SIZE: Final = 0.02
-"""Root mean square of a layer's weights, at and above which it gets its whole share of the rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +63,7 @@ def fit(
     """Train the parameters that require gradients; return the averaged weights.
 
     Args:
-        network: trained in place, on the device where it is; as at the beginning of the run, also
-            when that goes on.
+        network: trained in place, on the device where it is.
         batches: gives the stream that follows after so many batches of this process, so that a
             resumed run sees what it would have seen; `train.stream` knows how.
         losses: named terms of one batch; torch's own random numbers are seeded anew for each.
@@ -143,7 +140,7 @@ def _state(
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     groups: dict[float, list[nn.Parameter]] = {}
     for name, value in trained.items():
-        groups.setdefault(share_of_rate(name) * relative_rate(value), []).append(value)
+        groups.setdefault(share_of_rate(name), []).append(value)
     optimiser = torch.optim.AdamW(
         [{"params": values, "share": share} for share, values in groups.items()],
         lr=schedule.learning_rate,
@@ -158,19 +155,6 @@ def _state(
         buffers={name: value for name, value in network.named_buffers() if name in kept},
         optimiser=optimiser,
     )
-
-
-def relative_rate(weights: Tensor) -> float:
-    """Return the share of the rate that suits weights of this size; new layers of zeros get all.
-
-    Adam moves every number by about the rate, however small it is.  Published networks have layers
-    whose weights are sixty times smaller than other layers', behind large activations; at a rate
-    that others hardly feel, those change by a fiftieth a step, and the run falls.  So steps are
-    relative there, as in Adafactor (Shazeer and Stern 2018, arXiv:1804.04235, section 8).
-    """
-    size = float(weights.detach().square().mean().sqrt())
-    is_layer = weights.ndim > 1 and size > 0
-    return min(1.0, round(size / _USUAL_SIZE, 2)) if is_layer else 1.0
 
 
 def _go_on(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from edge_pose import skeleton
 from train import weights
+from train.ceiling import Ceiling
 from train.exact import exactly
 from train.frozen_stem import stand_in
 from train.sharpen import sharpened
@@ -160,6 +161,7 @@ class PoseNet(Regressor):
             nn.Conv2d(spec.channels, 2 * 2, 2),
         )
         self.start = start
+        self.tower.clip_last(Ceiling())
         self._start_head(
             *(
                 _only_convolution(TfliteGraph(file_bytes, [output], source=features))

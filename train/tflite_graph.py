@@ -188,6 +188,12 @@ class TfliteGraph(nn.Module):
             values[step.output] = self.layers[step.module](*(values[i] for i in step.inputs))
         return [values[index] for index in self.wanted]
 
+    def clip_last(self, ceiling: nn.ReLU6) -> None:
+        """Let `ceiling` clip what the last layer gives, in the place of its own ReLU6."""
+        last = self.layers[self.steps[-1].module]
+        assert isinstance(last.activation, nn.ReLU6)
+        last.activation = ceiling
+
     def levels(self, source: Tensor) -> list[Tensor]:
         """Return the last map of each size, [batch, channels, side, side], fine to coarse."""
         values = {self.source: source}
