@@ -39,7 +39,7 @@ FILE` wrote; measure and run it again instead of editing.
   the rates is what everything else leaves of it.
 * **overhead**, or **outside**, is the frame less capture and networks. A live camera is captured by
   a thread of its own, beside the loop. What the networks are given is prepared in the stages
-  detect, locate and pose, and counts as overhead.
+  detect and pose, and counts as overhead.
 * **message** and **publish** are a line of JSON to a file that keeps nothing; with `--broker`
   handing over to the MQTT thread is part of **publish**.
 * **load before** is how many processes wanted to run in the minute before the measurement. Well

@@ -33,12 +33,11 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from edge_pose.skeleton import NUM_JOINTS
-from export.graph import export_locator, export_pose
+from export.graph import export_pose
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import crops_of
 from train.holdout import predict
-from train.locator import LocatorNet
 from train.metrics import LIKELY, aligned_errors_mm, pixel_errors_px, position_errors_mm
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.run_recipe import read
@@ -150,10 +149,10 @@ def moved_px(candidate: Candidate, images: Images) -> float:
     return float(np.mean(moves))
 
 
-def errors(candidate: Candidate, locator: Path, people: People, most: int) -> tuple[str, str, str]:
+def errors(candidate: Candidate, people: People, most: int) -> tuple[str, str, str]:
     """Return MPJPE, PA-MPJPE and 2D error in % of the crop; `-` where there is no truth."""
     indices = range(0, len(people), max(len(people) // most, 1))[:most]
-    found = predict(candidate.single, locator, people, indices, threads=2)
+    found = predict(candidate.single, people, indices, threads=2)
     judged = found.weight_2d >= LIKELY
     flat = pixel_errors_px(found.joints_px, found.true_px, judged) / INPUT_SIZE_PX * 100
     if not np.any(found.true_m):
@@ -173,7 +172,6 @@ def images_of(people: People, count: int) -> Images:
 
 def rows(
     candidates: Sequence[Candidate],
-    locator: Path,
     sets: tuple[People, People],
     held: Images,
     most: int,
@@ -182,7 +180,7 @@ def rows(
     paths = [path for candidate in candidates for path in (candidate.single, candidate.int8)]
     one, two = (fastest_ms(paths, threads, held[:1]) for threads in (1, 2))
     for number, candidate in enumerate(candidates):
-        rendered, real = (errors(candidate, locator, people, most) for people in sets)
+        rendered, real = (errors(candidate, people, most) for people in sets)
         single_ms, int8_ms = one[2 * number], one[2 * number + 1]
         yield (
             candidate.name,
@@ -228,11 +226,9 @@ def main() -> None:
     known = images_of(RealPeople(arguments.real, held_out=False), CALIBRATION_CROPS)
     held = images_of(real, CALIBRATION_CROPS)
     with tempfile.TemporaryDirectory() as folder:
-        locator = Path(folder) / "locator.onnx"
-        export_locator(LocatorNet(), locator)
         candidates = [build(run, known, Path(folder)) for run in arguments.runs]
         sets = (RenderedPeople(arguments.rendered), real)
-        print(markdown_table(HEAD, list(rows(candidates, locator, sets, held, arguments.most))))
+        print(markdown_table(HEAD, list(rows(candidates, sets, held, arguments.most))))
 
 
 if __name__ == "__main__":

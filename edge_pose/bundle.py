@@ -27,7 +27,7 @@ class Bundle:
     manifest: Manifest
 
     def path_of(self, label: str) -> Path:
-        """Where a network's file lies: `detector`, `locator` or `pose`."""
+        """Where a network's file lies: `detector` or `pose`."""
         return self.folder / self.manifest.networks.by_label()[label].file
 
     @property

@@ -12,12 +12,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from edge_pose.region import Region, region_of_box
+from edge_pose.region import Region
 from edge_pose.types import Crop
 
 SIDE_PX: Final = 256
-LOCATOR_MARGIN: Final = 1.3
-"""Side of the square that the locator sees over the longer side of the box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +32,8 @@ def take_crop(
     region: Region,
     *,
     side_px: int = SIDE_PX,
-    black_outside: bool = False,
 ) -> Crop:
-    """Cut a square out of a frame; beyond its rim the outermost pixels go on, or it is black.
+    """Cut a square out of a frame; beyond its rim the outermost pixels go on.
 
     Strong reductions average pixels first, so that a person who fills a 4K frame does not alias.
     """
@@ -55,17 +52,9 @@ def take_crop(
         source_from_crop,
         (side_px, side_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT if black_outside else cv2.BORDER_REPLICATE,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return Crop(image=np.asarray(pixels, np.uint8), image_from_crop=image_from_crop)
-
-
-def take_locator_crop(
-    image: UInt8[np.ndarray, "height width 3"], box_px: Float32[np.ndarray, "4"], *, side_px: int
-) -> Crop:
-    """Cut what the locator sees of a box: the upright square about it, black beyond the frame."""
-    region = region_of_box(box_px, LOCATOR_MARGIN)
-    return take_crop(image, region, side_px=side_px, black_outside=True)
 
 
 def letterbox(

@@ -1,30 +1,25 @@
 """Network arrays to things with names.
 
 In: what the engines gave, and how their pictures were cut. Out: detections without doubles, in
-frame pixels; the region of a body; poses in frame pixels and camera axes.
+frame pixels; poses in frame pixels and camera axes, with the region of the body.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
 from edge_pose.appearance import appearance_of
 from edge_pose.boxes import suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
-from edge_pose.region import Region, region_of_body
+from edge_pose.region import region_of_body
 from edge_pose.sweep import View, is_cut
 from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
 
 _MOST_CANDIDATES: Final = 200
 """Boxes that enter the suppression of doubles; no picture shows more people than a tenth of it."""
-_LEAST_LOCATED: Final = 0.4
-_LEAST_FIT: Final = 0.1
-_SHOULDERS: Final = (0.5, 0.2)
-"""Where the shoulders of a standing or sitting person lie in the box."""
-_SHOULDERS_SPREAD: Final = (0.25, 0.35)
 
 
 def decode_detections(
@@ -65,28 +60,6 @@ def merged(detections: Sequence[Detection], *, max_overlap: float) -> list[Detec
     best_first = sorted(detections, key=lambda detection: -detection.score)
     boxes = np.array([detection.box_px for detection in best_first], np.float32).reshape(-1, 4)
     return [best_first[index] for index in suppress(boxes, max_overlap=max_overlap)]
-
-
-def decode_region(
-    outputs: Mapping[str, np.ndarray], crop: Crop, box_px: Float32[np.ndarray, "4"], *, reach: float
-) -> Region | None:
-    """Choose among the bodies that the locator sees the one in the box; None if there is none.
-
-    Neighbours reach into the box too, so a candidate counts by how near its shoulders are to where
-    those of the person in the box would be.
-    """
-    scores = outputs["scores"][0]
-    likely = np.flatnonzero(scores >= _LEAST_LOCATED)
-    if likely.size == 0:
-        return None
-    points_px = apply_affine(crop.image_from_crop, outputs["points_px"][0][likely])
-    size = np.maximum(box_px[2:] - box_px[:2], 1.0)
-    away = (points_px[:, 2] - box_px[:2]) / size - _SHOULDERS
-    fit = scores[likely] * np.exp(-0.5 * np.square(away / _SHOULDERS_SPREAD).sum(axis=1))
-    best = int(np.argmax(fit))
-    if fit[best] < _LEAST_FIT:
-        return None
-    return region_of_body(points_px[best, :2], reach)
 
 
 def decode_poses(

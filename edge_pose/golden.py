@@ -17,7 +17,7 @@ from edge_pose.manifest import OUTPUTS
 _MM_PER_M: Final = 1000.0
 _PROBABILITY_TOLERANCE: Final = 0.05
 _BELIEVED_SCORE: Final = 0.3
-"""Boxes and bodies below this score reach nobody, so they may differ."""
+"""Boxes below this score reach nobody, so they may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +34,18 @@ def check_golden(bundle: Bundle, engines: Engines, *, precision: str = "fp32") -
     with np.load(bundle.golden_path) as stored:
         golden = dict(stored)
     pose = _outputs(bundle, golden, "pose", engines.pose)
-    locator = _outputs(bundle, golden, "locator", engines.locator)
     detector = _outputs(bundle, golden, "detector", engines.detector)
     found = Deviation(
         px=_largest(
             pose["joints_px"] - golden["pose.joints_px"],
             pose["reach_px"] - golden["pose.reach_px"],
             _believed(golden, "detector", "boxes_px", detector),
-            _believed(golden, "locator", "points_px", locator),
         ),
         mm=_MM_PER_M * _largest(pose["joints_m"] - golden["pose.joints_m"]),
         probability=_largest(
             pose["scores"] - golden["pose.scores"],
             pose["presence"] - golden["pose.presence"],
             detector["scores"] - golden["detector.scores"],
-            locator["scores"] - golden["locator.scores"],
         ),
     )
     _judge(bundle, found, precision, engines.pose.description)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar, get_args, get_origin, get_type_hints
 from edge_pose import skeleton
 from edge_pose.errors import BundleError
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 OUTPUTS: Final = MappingProxyType(
     {
@@ -25,7 +25,6 @@ OUTPUTS: Final = MappingProxyType(
                 "reach_px": ("batch", 2, 2),
             }
         ),
-        "locator": MappingProxyType({"points_px": (1, "anchors", 3, 2), "scores": (1, "anchors")}),
         "detector": MappingProxyType({"boxes_px": (1, "anchors", 4), "scores": (1, "anchors")}),
     }
 )
@@ -94,10 +93,9 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpecs:
-    """The three networks, in the order in which a frame meets them."""
+    """Both networks, in the order in which a frame meets them."""
 
     detector: NetworkSpec
-    locator: NetworkSpec
     pose: NetworkSpec
 
     def by_label(self) -> dict[str, NetworkSpec]:

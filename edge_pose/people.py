@@ -15,21 +15,21 @@ from jaxtyping import Bool, Float32
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
-from edge_pose.crop import take_crop, take_locator_crop
-from edge_pose.decode import decode_poses, decode_region
+from edge_pose.crop import take_crop
+from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines import Engines
 from edge_pose.inference import infer
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
-from edge_pose.region import Region, region_of_box
+from edge_pose.region import FIRST_LOOKS, Region, region_of_box
 from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View
 from edge_pose.track import Tracker, TrackSettings
 from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
 
-STAGES: Final = ("crop", "detect", "locate", "pose", "decode", "track", "place", "total")
+STAGES: Final = ("crop", "detect", "pose", "decode", "track", "place", "total")
 """Names of the times in `PoseEstimator.times_ms`; none but `total` contains another."""
 
 
@@ -141,28 +141,16 @@ class PoseEstimator:
     ) -> list[RelativePose]:
         """Run the pose network on every proposal.
 
-        Where only a box is known, the locator says how large the body is.  Where it sees nobody,
-        a first look about the box tells.
+        Where only a box is known, first looks about it tell how large the body is.
         """
-        regions = [
-            proposal.region or self._locate(frame, proposal.box_px) for proposal in proposals
-        ]
-        unlocated = [index for index, region in enumerate(regions) if region is None]
         padding = self._manifest.crop.padding
-        boxes = [region_of_box(proposals[index].box_px, padding) for index in unlocated]
-        for index, pose in zip(unlocated, self._see(frame, boxes, intrinsics), strict=True):
-            regions[index] = pose.region
-        return self._see(frame, [region for region in regions if region is not None], intrinsics)
-
-    def _locate(self, frame: Frame, box_px: Float32[np.ndarray, "4"]) -> Region | None:
-        """Find out where the body reaches whose visible part is in a box."""
-        network = self._manifest.networks.locator
-        with self._timed("crop"):
-            crop = take_locator_crop(frame.image, box_px, side_px=network.width_px)
-        with self._timed("locate"):
-            outputs = infer(self._engines.locator, network, [crop.image])
-        with self._timed("decode"):
-            return decode_region(outputs, crop, box_px, reach=self._manifest.crop.reach)
+        boxes = [proposal.box_px for proposal in proposals if proposal.region is None]
+        looked_at = [region_of_box(box_px, padding) for box_px in boxes]
+        for _ in range(FIRST_LOOKS):
+            looked_at = [pose.region for pose in self._see(frame, looked_at, intrinsics)]
+        found = iter(looked_at)
+        regions = [proposal.region or next(found) for proposal in proposals]
+        return self._see(frame, regions, intrinsics)
 
     def _see(
         self, frame: Frame, regions: Sequence[Region], intrinsics: Intrinsics

@@ -1,6 +1,6 @@
 """Trained networks as ONNX files that keep the contract of the bundle.
 
-In: a network of the workshop.  Out: `detector.onnx`, `locator.onnx` or `pose.onnx`: fixed
+In: a network of the workshop.  Out: `detector.onnx` or `pose.onnx`: fixed
 names, batch axis first, probabilities instead of logits.  Weights are stored in half precision, or
 as bytes with a scale for each channel, and computed with in single precision: a half or a quarter
 of the file, and the runtime turns them back once, when it loads.
@@ -18,8 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from train.detector import DetectorNet
-from train.locator import INPUT_PX as LOCATOR_PX
-from train.locator import LocatorNet
 from train.student import INPUT_SIZE_PX, PoseNet
 from train.teacher_people import INPUT_PX
 
@@ -84,19 +82,6 @@ def export_detector(network: DetectorNet, path: Path) -> None:
         _Candidates(network, "boxes_px"),
         INPUT_PX,
         ["boxes_px", "scores"],
-        path,
-        batch=1,
-        store=_as_bytes,
-    )
-
-
-def export_locator(network: LocatorNet, path: Path) -> None:
-    """Write the locator for one box at a time."""
-    # It only says where to look first: a byte a weight moves its points by a fraction of a pixel.
-    _export(
-        _Candidates(network, "points_px"),
-        LOCATOR_PX,
-        ["points_px", "scores"],
         path,
         batch=1,
         store=_as_bytes,

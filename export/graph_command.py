@@ -1,9 +1,8 @@
 """`python -m export graph`: write the ONNX files and golden pictures that a bundle is packed from.
 
-In: run folders of `train student`, `train detector` and `train locator` (published weights where
-neither of the latter is given), a calibration from `train evaluate --fit-scores`, and a rendered
-folder for the golden pictures.  Out: `detector.onnx`, `locator.onnx`, `pose.onnx` and `golden.npz`
-in one folder.
+In: run folders of `train student` and `train detector` (published weights where none is given), a
+calibration from `train evaluate --fit-scores`, and a rendered folder for the golden pictures.  Out:
+`detector.onnx`, `pose.onnx` and `golden.npz` in one folder.
 """
 
 import argparse
@@ -14,15 +13,12 @@ from typing import Final
 import numpy as np
 
 from edge_pose import skeleton
-from edge_pose.crop import letterbox, take_locator_crop
+from edge_pose.crop import letterbox
 from edge_pose.region import region_of_body
-from export.graph import export_detector, export_locator, export_pose
+from export.graph import export_detector, export_pose
 from train.calibrate import identity
 from train.detector import DetectorNet
 from train.detector_command import load_detector
-from train.locator import INPUT_PX as LOCATOR_PX
-from train.locator import LocatorNet
-from train.locator_command import load_locator
 from train.pose_augment import cut_crop
 from train.pose_data import RenderedPeople
 from train.student_command import load_student
@@ -39,9 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", type=Path, help="run folder of train detector; published weights if left out"
     )
-    parser.add_argument(
-        "--locator", type=Path, help="run folder of train locator; published weights if left out"
-    )
     parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
     parser.add_argument("--rendered", type=Path, required=True, help="folder for golden pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -56,9 +49,6 @@ def main(arguments: argparse.Namespace) -> None:
     run = arguments.detector
     detector = DetectorNet() if run is None else load_detector(run)
     export_detector(detector, arguments.out / "detector.onnx")
-    run = arguments.locator
-    locator = LocatorNet() if run is None else load_locator(run)
-    export_locator(locator, arguments.out / "locator.onnx")
     pictures = golden_pictures(arguments.rendered)
     np.savez_compressed(arguments.out / "golden.npz", allow_pickle=False, **pictures)
 
@@ -86,12 +76,7 @@ def golden_pictures(rendered: Path) -> dict[str, np.ndarray]:
         ).image
         for frame in crowds[:_GOLDEN_FRAMES]
     ]
-    squares = [
-        take_locator_crop(person.image, person.box_px, side_px=LOCATOR_PX).image
-        for person in chosen[:_GOLDEN_FRAMES]
-    ]
     return {
         "pose": np.ascontiguousarray(np.stack(crops)),
-        "locator": np.stack(squares),
         "detector": np.stack(frames),
     }

@@ -41,10 +41,6 @@ _MEANINGS: Final = {
         "presence": ("probability", "the crop shows a person"),
         "reach_px": ("px", "middle of the hips, and above it how far the body reaches"),
     },
-    "locator": {
-        "points_px": ("px", "middle of hips, reach of body, middle of shoulders; input pixels"),
-        "scores": ("probability", "there is a body at the points"),
-    },
     "detector": {
         "boxes_px": ("px", "x0 y0 x1 y1 in network-input pixels"),
         "scores": ("probability", "the box holds a person"),
@@ -70,7 +66,7 @@ class PackOrder:
     version: str
     created: str
     networks: Mapping[str, NetworkSource]
-    """`detector`, `locator` and `pose`."""
+    """`detector` and `pose`."""
     tolerance_px: Mapping[str, float]
     tolerance_mm: Mapping[str, float]
     card: str

@@ -1,8 +1,8 @@
 """A stand-in bundle whose networks do something simple and predictable, and pictures for them.
 
 The detector boxes the bright pixels of each colour channel, so it finds up to three people: one
-red, one green, one blue. The locator takes such boxes for standing bodies. The pose network takes
-the channel that is brightest about the centre and lays one fixed standing body into its box.
+red, one green, one blue. The pose network takes the channel that is brightest about the centre
+and lays one fixed standing body into its box.
 `draw_people` paints such people where a pinhole camera would see them.
 """
 
@@ -24,7 +24,6 @@ from export.pack import NetworkSource, PackOrder, pack
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 DETECTOR_SIDE_PX: Final = 192
-LOCATOR_SIDE_PX: Final = 128
 BRIGHT: Final = 0.6
 RED: Final = (0, 0, 255)
 GREEN: Final = (0, 255, 0)
@@ -89,7 +88,6 @@ def make_bundle(folder: Path, *, name: str = "stand-in") -> Path:
     """Write both networks and pack them into `folder`/bundle; return that folder."""
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(detector_network(), folder / "detector.onnx")
-    onnx.save(locator_network(), folder / "locator.onnx")
     onnx.save(pose_network(), folder / "pose.onnx")
     order = PackOrder(
         name=name,
@@ -99,7 +97,6 @@ def make_bundle(folder: Path, *, name: str = "stand-in") -> Path:
             "detector": NetworkSource(
                 path=folder / "detector.onnx", mean=MEAN, std=STD, pad_value=0.0
             ),
-            "locator": NetworkSource(path=folder / "locator.onnx", mean=MEAN, std=STD),
             "pose": NetworkSource(path=folder / "pose.onnx", mean=MEAN, std=STD),
         },
         tolerance_px={"fp32": 0.5},
@@ -109,7 +106,6 @@ def make_bundle(folder: Path, *, name: str = "stand-in") -> Path:
         provenance=json.loads('{"commit": "none", "stages": [], "data": [], "details": {}}'),
         golden={
             "detector": _golden(DETECTOR_SIDE_PX),
-            "locator": _golden(LOCATOR_SIDE_PX),
             "pose": _golden(256),
         },
     )
@@ -141,37 +137,12 @@ def detector_network(side_px: int = DETECTOR_SIDE_PX) -> onnx.ModelProto:
     )
 
 
-def locator_network(side_px: int = LOCATOR_SIDE_PX) -> onnx.ModelProto:
-    """One candidate a colour channel: hips half-way down its bright box, as if it stood."""
-    nodes = [
-        *_bright_boxes(),
-        helper.make_node("MatMul", ["box", "weights"], ["places"]),
-        helper.make_node("Reshape", ["places", "shape"], ["points_px"]),
-        helper.make_node("Greater", ["count", "enough"], ["found"]),
-        helper.make_node("Where", ["found", "sure", "unsure"], ["scores"]),
-    ]
-    constants: dict[str, np.ndarray | np.float32] = {
-        "weights": _reach_weights(),
-        "shape": np.array([1, 3, 3, 2]),
-        "enough": np.float32(64.0),
-        "sure": np.float32(0.9),
-        "unsure": np.float32(0.01),
-        **_box_constants(side_px),
-    }
-    return _model(
-        nodes,
-        constants,
-        inputs={"image": (1, 3, side_px, side_px)},
-        outputs={"points_px": (1, 3, 3, 2), "scores": (1, 3)},
-    )
-
-
-def _reach_weights() -> Float32[np.ndarray, "4 6"]:
-    """Return how hips, reach and shoulders (x and y) follow from x0, y0, x1, y1 of a box.
+def _reach_weights() -> Float32[np.ndarray, "4 4"]:
+    """Return how hips and reach (x and y) follow from x0, y0, x1, y1 of a box.
 
     The reach is 0.87 m above the hips of a body 1.7 m tall.
     """
-    down = [0.82 / 1.7, (0.82 - 0.87) / 1.7, (0.82 - 0.46) / 1.7]
+    down = [0.82 / 1.7, (0.82 - 0.87) / 1.7]
     rows = [row for share in down for row in ([0.5, 0.0, 0.5, 0.0], [0.0, 1.0 - share, 0.0, share])]
     return np.array(rows, np.float32).T
 
@@ -200,7 +171,6 @@ def pose_network(side_px: int = 256) -> onnx.ModelProto:
         helper.make_node("Unsqueeze", ["presence_column", "axis2"], ["presence_cube"]),
         helper.make_node("Mul", ["presence_cube", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "body_m"], ["joints_m"]),
-        # The points of the locator, of the same box.
         helper.make_node("MatMul", ["own_box", "reach_weights"], ["reach_row"]),
         helper.make_node("Reshape", ["reach_row", "reach_shape"], ["reach_px"]),
     ]
@@ -219,7 +189,7 @@ def pose_network(side_px: int = 256) -> onnx.ModelProto:
         "unit_body": ((BODY_M[:, :2] - low) / (high - low))[None],
         "joint_scores": np.full((1, skeleton.NUM_JOINTS), 0.9, np.float32),
         "body_m": BODY_M[None],
-        "reach_weights": _reach_weights()[:, :4],
+        "reach_weights": _reach_weights(),
         "reach_shape": np.array([-1, 2, 2]),
         **_box_constants(side_px),
     }

@@ -68,10 +68,6 @@ class World:
     """Row of the picture below which a table hides everybody."""
     reach_px: float = field(default=0.0, init=False)
     """Side of the last crop that the pose network was asked about, in frame pixels."""
-    is_located: bool = True
-    """Whether the locator sees bodies."""
-    locations: int = field(default=0, init=False)
-    """Squares that the locator was asked about."""
     looks: int = field(default=0, init=False)
     """Crops that the pose network was asked about."""
     searches: int = field(default=0, init=False)
@@ -168,13 +164,13 @@ class _Reader:
             return None
         return self.world.people[int(np.argmax(seen))]
 
-    def _reach(self, person: Person) -> Float64[np.ndarray, "3 2"]:
-        """Middle of the hips, how far the body reaches above them, and the neck; frame pixels."""
+    def _reach(self, person: Person) -> Float64[np.ndarray, "2 2"]:
+        """Middle of the hips, and how far the body reaches above them; frame pixels."""
         joints_px = self.world.joints_px(person)
         hips, neck = (joints_px[skeleton.INDEX[name]] for name in ("pelvis", "neck"))
         reach_px = REACH_M * self.world.intrinsics.matrix[0, 0] / person.root_m[2]
         top = hips + reach_px * (neck - hips) / np.linalg.norm(neck - hips)
-        return np.stack([hips, top, neck])
+        return np.stack([hips, top])
 
     def _affine(self, crop: Float32[np.ndarray, "3 side side"]) -> Float64[np.ndarray, "2 3"]:
         """Fit frame place = affine * crop place to the pixels inside the frame."""
@@ -228,7 +224,7 @@ class KnowingPose(_Reader):
         relative = person.joints_m - np.array(person.root_m)
         reach_px = self._reach(person) - frame_from_crop[:, 2]
         return {
-            "reach_px": reach_px[:2] @ crop_from_frame.T,
+            "reach_px": reach_px @ crop_from_frame.T,
             "joints_px": pixels + random.normal(0, 1, pixels.shape) * self.world.noise_px,
             "joints_m": relative @ _smallest_rotation(ray) @ turn
             + random.normal(0, 1, relative.shape) * self.world.noise_m,
@@ -237,29 +233,9 @@ class KnowingPose(_Reader):
         }
 
 
-@dataclass(slots=True)
-class KnowingLocator(_Reader):
-    """Knows how far the body reaches of whoever is in the middle of the crop."""
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Give two candidates: nobody, and the one in the middle."""
-        self.world.locations += 1
-        (crop,) = _pixels(inputs["image"])
-        person = self._in_the_middle(crop[2])
-        points, scores = np.zeros((1, 2, 3, 2), np.float32), np.zeros((1, 2), np.float32)
-        if person is not None and self.world.is_located:
-            frame_from_crop = self._affine(crop)
-            places = self._reach(person) - frame_from_crop[:, 2]
-            points[0, 1] = places @ np.linalg.inv(frame_from_crop[:, :2]).T
-            scores[0, 1] = 0.9
-        return {"points_px": points, "scores": scores}
-
-
 def engines_of(world: World) -> Engines:
     """Return fake networks that all look at one world."""
-    return Engines(
-        detector=SeeingDetector(world), locator=KnowingLocator(world), pose=KnowingPose(world)
-    )
+    return Engines(detector=SeeingDetector(world), pose=KnowingPose(world))
 
 
 def _pixels(batch: np.ndarray) -> Float32[np.ndarray, "batch 3 height width"]:

@@ -39,7 +39,7 @@ from edge_pose.runtime import (
 )
 from gpus import FakeCuda, FakeTensorRt
 
-ALL_THREE = ["detector.onnx", "locator.onnx", "pose.onnx"]
+ALL = ["detector.onnx", "pose.onnx"]
 COMMAND = """
 import sys
 from argparse import Namespace
@@ -135,8 +135,8 @@ def test_engines_are_built_once_judged_and_closed(bench: Bench, bundle: Bundle) 
     assert carried.degraded is None
     assert carried.deviation.mm < 0.01
     assert carried.engines.pose.description == "TensorRT 10.3.0, Orin (SM 8.7), fp32"
-    assert bench.tensorrt.built == ALL_THREE
-    assert bench.tensorrt.timings == [b"", b"t", b"tt"]
+    assert bench.tensorrt.built == ALL
+    assert bench.tensorrt.timings == [b"", b"t"]
     later = bench.again()
     assert later.open(bundle).degraded is None
     assert later.tensorrt.built == []
@@ -157,10 +157,10 @@ def test_what_an_engine_depends_on_changes_and_it_is_built_again(
         later.cuda.compute_capability = lambda: (8, 6)  # type: ignore[method-assign]
     else:
         later.open(with_form(bundle, tmp_path / "other", "fp16", same_but_for_a_word(bundle)))
-        assert later.tensorrt.built == [*ALL_THREE[:2], "pose.fp16.onnx"]
+        assert later.tensorrt.built == [*ALL[:1], "pose.fp16.onnx"]
         return
     later.open(bundle)
-    assert later.tensorrt.built == ALL_THREE
+    assert later.tensorrt.built == ALL
 
 
 def test_a_damaged_engine_is_built_again(bench: Bench, bundle: Bundle) -> None:
@@ -215,8 +215,8 @@ def test_the_fastest_precision_that_answers_right_is_used(
 def test_a_precision_that_answers_wrong_gives_way_to_the_next_and_that_is_told(
     bench: Bench, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The form is the locator's network: it builds, and it is no pose network."""
-    wrong = with_form(bundle, tmp_path / "wrong", "fp16", bundle.path_of("locator").read_bytes())
+    """The form is the detector's network: it builds, and it is no pose network."""
+    wrong = with_form(bundle, tmp_path / "wrong", "fp16", bundle.path_of("detector").read_bytes())
     carried = bench.open(wrong)
     assert carried.precision == "fp32"
     assert carried.engines.pose.description == "TensorRT 10.3.0, Orin (SM 8.7), fp32"
@@ -316,11 +316,11 @@ def test_the_command_builds_what_ships_for_another_gpu_and_keeps_it(
     assert run(folder=tmp_path, target="SM86") == EXIT_OK
     first = capfd.readouterr().out.splitlines()
     assert [line.split()[:3] for line in first] == [
-        ["ok", "fp32", label] for label in ("detector", "locator", "pose")
+        ["ok", "fp32", label] for label in ("detector", "pose")
     ]
     assert all(", built in " in line for line in first)
     assert run(folder=tmp_path, target="SM86") == EXIT_OK
-    assert capfd.readouterr().out.count(", built before") == 3
+    assert capfd.readouterr().out.count(", built before") == 2
 
 
 def test_the_command_names_a_gpu_that_cannot_be_built_for(
@@ -328,7 +328,7 @@ def test_the_command_names_a_gpu_that_cannot_be_built_for(
 ) -> None:
     assert run(folder=tmp_path, target="SM87") == EXIT_OPERATOR
     lines = capfd.readouterr().out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all(line.startswith("FAIL  fp32      TensorRT-RTX") for line in lines)
     assert list(tmp_path.glob("*.engine")) == []
 
@@ -380,7 +380,7 @@ def test_a_build_that_is_killed_at_any_moment_leaves_nothing_that_is_believed(
     begin_s = time.monotonic()
     subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path / "whole")], check=True)
     whole_s = time.monotonic() - begin_s
-    assert len(list((tmp_path / "whole").glob("*.engine"))) == 3
+    assert len(list((tmp_path / "whole").glob("*.engine"))) == 2
     folder = tmp_path / "killed"
     chance = random.Random(11)  # noqa: S311 - moments, not secrets
     found: set[str] = set()
@@ -401,9 +401,9 @@ def test_a_build_that_is_killed_at_any_moment_leaves_nothing_that_is_believed(
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, str(folder)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.count("ok ") == 3
+    assert done.stdout.count("ok ") == 2
     assert list(folder.glob("*.part")) == []
-    assert min(seen) < 3, "every build was done before it was killed; this test shows nothing"
+    assert min(seen) < 2, "every build was done before it was killed; this test shows nothing"
 
 
 # A GPU that is here.

@@ -6,7 +6,7 @@ import pytest
 from edge_pose import camera
 from edge_pose.boxes import overlaps, suppress
 from edge_pose.crop import letterbox, take_crop
-from edge_pose.decode import decode_detections, decode_poses, decode_region
+from edge_pose.decode import decode_detections, decode_poses
 from edge_pose.region import Region, region_of_box
 from edge_pose.types import Detection
 
@@ -107,29 +107,3 @@ def test_a_turned_crop_turns_its_joints_back() -> None:
     # The body's own up is the crop's, so the next look is turned as this one.
     assert pose.region.turn_rad == pytest.approx(np.pi / 2, abs=1e-5)
     assert pose.region.side_px == pytest.approx(250.0, rel=1e-5)
-
-
-def located(scores: list[float], points_px: list[list[tuple[float, float]]]) -> Region | None:
-    crop = take_crop(FRAME, Region(centre_px=(319.5, 239.5), side_px=448.0), side_px=224)
-    outputs = {
-        "scores": np.array([scores], np.float32),
-        "points_px": np.array([points_px], np.float32),
-    }
-    box = np.array([240, 80, 400, 400], np.float32)
-    return decode_region(outputs, crop, box, reach=2.5)
-
-
-def test_the_body_whose_shoulders_fit_the_box_is_located_and_not_a_surer_neighbour() -> None:
-    mine = [(111.5, 120.0), (111.5, 60.0), (111.5, 64.0)]
-    neighbour = [(200.0, 120.0), (200.0, 60.0), (206.0, 64.0)]
-    region = located([0.9, 0.7], [neighbour, mine])
-    assert region is not None
-    # 112 pixels of the crop are 224 of the frame: twice.
-    np.testing.assert_allclose(region.centre_px, [319.5, 256.5], atol=1.0)
-    assert region.side_px == pytest.approx(2.5 * 120.0, rel=1e-4)
-
-
-def test_nobody_in_the_box_is_no_region() -> None:
-    mine = [(111.5, 120.0), (111.5, 60.0), (111.5, 64.0)]
-    assert located([0.39], [mine]) is None
-    assert located([0.9], [[(200.0, 200.0), (200.0, 160.0), (223.0, 170.0)]]) is None

@@ -20,7 +20,7 @@ from edge_pose.engines.tensorrt_engine import TensorRtEngine
 from gpus import BATCHES, FakeCuda, FakeTensorRt
 
 TARGET = "SM86"
-LABELS = ("detector", "locator", "pose")
+LABELS = ("detector", "pose")
 
 
 @pytest.fixture(scope="module")

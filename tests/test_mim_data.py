@@ -15,9 +15,8 @@ from train.masking import read_recipe
 from train.mim_data import PLAIN, VARIED, MimBatches, MimMixture, paste
 from train.mim_scenes import Domain, open_scenes
 from train.pose_augment import Augmentation, Person, make_crop
-from train.pose_data import RealPeople, RenderedPeople, collate
+from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople, collate
 from train.stream import load, packed
-from train.two_domains import PersonBatches
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +112,22 @@ def test_masks_of_people_are_decoded_only_when_asked_for(folders: dict[str, Path
         np.testing.assert_array_equal(foreground, bar_mask())
 
 
-def test_batches_have_masks_of_people_when_asked_for(folders: dict[str, Path]) -> None:
+def test_pose_batches_have_masks_of_people_when_asked_for(folders: dict[str, Path]) -> None:
     crops = [make_crop(bar(), Augmentation(), np.random.default_rng(0))]
     assert "foreground" not in collate(crops, None)
-    drawn = RenderedPeople(folders["rendered"], with_foreground=True).person(0)
-    real = RealPeople([folders["labelled"]], held_out=None).person(0)
-    stream = PersonBatches(
-        lambda rng: (drawn, real)[int(rng.integers(2))],
-        augmentation=PLAIN,
-        batch_size=8,
-        seed=0,
-        with_foreground=True,
+    batch = next(
+        iter(
+            PoseBatches(
+                RenderedPeople(folders["rendered"], with_foreground=True),
+                RealPeople([folders["labelled"]], held_out=None),
+                mixture=Mixture(rendered=0.5, nobody=0.0),
+                augmentation=PLAIN,
+                batch_size=8,
+                seed=0,
+                with_foreground=True,
+            )
+        )
     )
-    batch = next(iter(stream))
     assert batch["foreground"].shape == (8, 256, 256)
     assert batch["has_foreground"].tolist() == batch["has_3d"].tolist()
     assert 0 < batch["has_foreground"].sum() < 8

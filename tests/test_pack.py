@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from bundles import MEAN, STD, detector_network, locator_network, make_bundle, pose_network
+from bundles import MEAN, STD, detector_network, make_bundle, pose_network
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import EXIT_OPERATOR
 from export.__main__ import main
@@ -20,7 +20,6 @@ def words(tmp_path: Path) -> list[str]:
     """Write what training leaves behind; give the command line that packs it."""
     onnx.save(pose_network(), tmp_path / "pose.onnx")
     onnx.save(detector_network(), tmp_path / "detector.onnx")
-    onnx.save(locator_network(), tmp_path / "locator.onnx")
     (tmp_path / "card.md").write_text("# Card\n", encoding="utf-8")
     (tmp_path / "metrics.json").write_text('{"mpjpe_mm": 61.5}', encoding="utf-8")
     provenance = {
@@ -36,11 +35,9 @@ def words(tmp_path: Path) -> list[str]:
         allow_pickle=False,
         pose=random.integers(0, 255, (2, 256, 256, 3), np.uint8),
         detector=random.integers(0, 255, (1, 192, 192, 3), np.uint8),
-        locator=random.integers(0, 255, (1, 128, 128, 3), np.uint8),
     )
     names = (
         "pose.onnx",
-        "locator.onnx",
         "detector.onnx",
         "card.md",
         "metrics.json",
@@ -49,7 +46,7 @@ def words(tmp_path: Path) -> list[str]:
     files = [word for name in names for word in (f"--{Path(name).stem}", str(tmp_path / name))]
     colours = [
         word
-        for label in ("pose", "locator", "detector")
+        for label in ("pose", "detector")
         for kind, numbers in (("mean", MEAN), ("std", STD))
         for word in (f"--{label}-{kind}", *map(str, numbers))
     ]
@@ -77,7 +74,6 @@ def test_a_bundle_is_packed_from_the_command_line(
         "card.md",
         "detector.onnx",
         "golden.npz",
-        "locator.onnx",
         "manifest.json",
         "pose.onnx",
     ]
@@ -152,7 +148,6 @@ def test_golden_pictures_of_another_size_are_refused(
         allow_pickle=False,
         pose=np.zeros((1, 192, 192, 3), np.uint8),
         detector=np.zeros((1, 192, 192, 3), np.uint8),
-        locator=np.zeros((1, 128, 128, 3), np.uint8),
     )
     assert main(words) == EXIT_OPERATOR
     assert "wanted at least one of 256 by 256 pixels" in capsys.readouterr().err

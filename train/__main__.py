@@ -23,7 +23,6 @@ COMMANDS: Final = {
     "coco": ("train.coco_truth", "write what is known of rendered people as a few labels"),
     "soup": ("train.soup", "average networks that began alike"),
     "detector": ("train.detector_command", "train the person detector"),
-    "locator": ("train.locator_command", "train what finds a whole body about a box"),
     "inventions": ("train.inventions_command", "collect what a detector takes for people"),
     "evaluate": ("train.evaluate", "measure or calibrate a pose network on held-out people"),
     "report": ("train.report", "write one HTML page from results, with a go or no-go"),

@@ -1,6 +1,6 @@
 """`python -m train evaluate`: measure a pose network on people it was not trained on.
 
-In: `pose.onnx` and `locator.onnx`, rendered people of another site, and real groups held out from
+In: `pose.onnx`, rendered people of another site, and real groups held out from
 training.  Out: tables in Markdown on standard output and the same figures as JSON.  `--fit-scores`
 turns the outcomes into a calibration instead.
 """
@@ -33,7 +33,6 @@ from train.student import INPUT_SIZE_PX
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--network", type=Path, required=True, help="pose.onnx")
-    parser.add_argument("--locator", type=Path, required=True, help="locator.onnx")
     parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="rendered folders")
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="teacher-labelled folders")
     parser.add_argument(
@@ -58,9 +57,7 @@ def main(arguments: argparse.Namespace) -> None:
     for name, people in kinds:
         step = max(len(people) // arguments.most, 1)
         indices = range(0, len(people), step)[: arguments.most]
-        found[name] = predict(
-            arguments.network, arguments.locator, people, indices, threads=arguments.threads
-        )
+        found[name] = predict(arguments.network, people, indices, threads=arguments.threads)
     if arguments.fit_scores is not None:
         arguments.fit_scores.write_text(json.dumps(_calibrate(list(found.values())), indent=1))
         return

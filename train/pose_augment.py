@@ -5,7 +5,7 @@ camera axes.  Out: `TrainingCrop`, with 2D in crop pixels and 3D relative to the
 of the crop's own ray, turned and mirrored with the picture.
 
 The appliance looks first at the square about a box and from then on at the region of the body, so
-crops of both kinds are made; for the locator they are cut another way (`Cut`).
+crops of both kinds are made.
 """
 
 from dataclasses import dataclass, replace
@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
 from edge_pose import skeleton
-from edge_pose.region import PADDING, Region, region_of_body, region_of_box
+from edge_pose.region import Region, region_of_body, region_of_box
 from train.student import INPUT_SIZE_PX
 
+_MIDDLE: Final = (INPUT_SIZE_PX - 1) / 2
 OUTSIDE_WEIGHT: Final = 0.3
 """2D weight of known joints beyond the picture's edge, which nobody can see."""
 _LEFT_OVER: Final = (0.35, 0.85)
@@ -68,20 +69,6 @@ class TrainingCrop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """How a network's squares are cut out of pictures."""
-
-    side_px: int = INPUT_SIZE_PX
-    margin: float = PADDING
-    """Side of a first square over the longer side of the box."""
-    black_outside: bool = False
-    """Whether what lies beyond the picture is black; else its outermost pixels go on."""
-
-
-POSE_CUT: Final = Cut()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
     """How far crops are disturbed; all zero for evaluation."""
 
@@ -125,15 +112,12 @@ SETTLING: Final = Augmentation(
 """For the last stretch: close to what the appliance will cut."""
 
 
-def make_crop(
-    person: Person, augmentation: Augmentation, rng: np.random.Generator, *, cut: Cut = POSE_CUT
-) -> TrainingCrop:
+def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generator) -> TrainingCrop:
     """Cut one crop around a person, as the appliance would, disturbed by `augmentation`."""
     if rng.random() < augmentation.truncate:
         person = _truncate(person, rng)
     is_first = rng.random() < augmentation.first_look
-    first = region_of_box(person.box_px, cut.margin)
-    region = first if is_first else region_of_body(person.reach_px)
+    region = region_of_box(person.box_px) if is_first else region_of_body(person.reach_px)
     shift_px = region.side_px * augmentation.shift * rng.standard_normal(2)
     turn_rad = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)
     region = Region(
@@ -145,7 +129,7 @@ def make_crop(
         turn_rad=region.turn_rad + turn_rad,
     )
     mirrored = augmentation.mirror and bool(rng.random() < 0.5)
-    crop = cut_crop(person, region, mirrored=mirrored, cut=cut)
+    crop = cut_crop(person, region, mirrored=mirrored)
     image, visible, foreground = crop.image[::-1].transpose(1, 2, 0), crop.visible, crop.foreground
     if augmentation.light > 0:
         image = disturb_light(image, augmentation.light, rng)
@@ -154,24 +138,21 @@ def make_crop(
     return replace(crop, image=_planes(image), visible=visible, foreground=foreground)
 
 
-def cut_crop(
-    person: Person, region: Region, *, mirrored: bool = False, cut: Cut = POSE_CUT
-) -> TrainingCrop:
+def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> TrainingCrop:
     """Cut a region with its labels, or its mirror image with labels to match."""
-    affine = region.image_from_region(cut.side_px)
-    scale = region.side_px / cut.side_px
+    affine = region.image_from_region(INPUT_SIZE_PX)
+    scale = region.side_px / INPUT_SIZE_PX
     picture_from_crop, offset = affine[:, :2], affine[:, 2]
     centre = np.asarray(region.centre_px)
     if mirrored:
         picture_from_crop = picture_from_crop @ np.diag([-1.0, 1.0])
-        offset = centre - picture_from_crop @ np.full(2, (cut.side_px - 1) / 2)
+        offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
     crop_from_picture = np.linalg.inv(picture_from_crop)
     affine = np.column_stack([picture_from_crop, offset])
-    beyond = cv2.BORDER_CONSTANT if cut.black_outside else cv2.BORDER_REPLICATE
-    image = _warp(person.image, affine, cut.side_px, beyond)
+    image = _warp(person.image, affine, scale, cv2.BORDER_REPLICATE)
     foreground = None
     if person.foreground is not None:
-        foreground = _warp(person.foreground, affine, cut.side_px, cv2.BORDER_CONSTANT)
+        foreground = _warp(person.foreground, affine, scale, cv2.BORDER_CONSTANT)
     joints_px = (person.joints_px - offset) @ crop_from_picture.T
     joints_m = np.zeros((skeleton.NUM_JOINTS, 3))
     if person.joints_m is not None and person.camera_matrix is not None:
@@ -221,10 +202,10 @@ def ray_from_camera(
 def _warp(
     image: UInt8[np.ndarray, "height width *channels"],
     picture_from_crop: Float64[np.ndarray, "2 3"],
-    side_px: int,
+    scale: float,
     border: int,
 ) -> UInt8[np.ndarray, "side side *channels"]:
-    reduction = int(np.linalg.norm(picture_from_crop[:, 0]))
+    reduction = int(scale)
     if reduction >= 2:
         height, width = image.shape[:2]
         size = (max(width // reduction, 1), max(height // reduction, 1))
@@ -235,7 +216,7 @@ def _warp(
     warped = cv2.warpAffine(
         image,
         picture_from_crop,
-        (side_px, side_px),
+        (INPUT_SIZE_PX, INPUT_SIZE_PX),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=border,
     )
@@ -317,11 +298,10 @@ def _cover(
     UInt8[np.ndarray, "side side"] | None,
 ]:
     """Hide a rectangle; the joints and the people under it are no longer visible."""
-    side = len(image)
-    size = rng.uniform(0.1, 0.4, 2) * side
-    low = rng.uniform(-0.1, 0.9, 2) * side
+    size = rng.uniform(0.1, 0.4, 2) * INPUT_SIZE_PX
+    low = rng.uniform(-0.1, 0.9, 2) * INPUT_SIZE_PX
     x0, y0 = np.maximum(low, 0).astype(int)
-    x1, y1 = np.minimum(low + size, side).astype(int)
+    x1, y1 = np.minimum(low + size, INPUT_SIZE_PX).astype(int)
     covered = image.copy()
     colour = rng.integers(0, 255, 3)
     noise = rng.integers(-20, 20, covered[y0:y1, x0:x1].shape)

@@ -20,15 +20,7 @@ from torch.utils.data import IterableDataset
 
 from edge_pose import skeleton
 from train.label_cache import LabelledImage, LabelledPerson, read_labels
-from train.pose_augment import (
-    OUTSIDE_WEIGHT,
-    POSE_CUT,
-    Augmentation,
-    Cut,
-    Person,
-    TrainingCrop,
-    make_crop,
-)
+from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
 from train.reach import reach_of
 from train.stream import batch_numbers, sample_rngs
 from train.synth.dataset import Chunk, read_chunk
@@ -263,7 +255,7 @@ class PoseBatches(IterableDataset[Batch]):
         batch_size: int,
         seed: int,
         make_stem: Callable[[], Stem] | None = None,
-        cut: Cut = POSE_CUT,
+        with_foreground: bool = False,
     ) -> None:
         """Keep the recipe; `make_stem` is called once in each worker."""
         self._rendered = rendered
@@ -273,7 +265,7 @@ class PoseBatches(IterableDataset[Batch]):
         self._batch_size = batch_size
         self._seed = seed
         self._make_stem = make_stem
-        self._cut = cut
+        self._with_foreground = with_foreground
         self.first_batch = 0
 
     def after(self, batches: int) -> "PoseBatches":
@@ -288,10 +280,10 @@ class PoseBatches(IterableDataset[Batch]):
         stem = self._make_stem() if self._make_stem is not None else None
         for number in batch_numbers(self.first_batch):
             crops = [
-                make_crop(self._draw(rng), self._augmentation, rng, cut=self._cut)
+                make_crop(self._draw(rng), self._augmentation, rng)
                 for rng in sample_rngs(self._seed, number, self._batch_size)
             ]
-            yield collate(crops, stem)
+            yield collate(crops, stem, with_foreground=self._with_foreground)
 
     def _draw(self, rng: np.random.Generator) -> Person:
         lot = rng.random()

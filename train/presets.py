@@ -41,7 +41,6 @@ class Preset:
     distil: Extent
     student: Extent
     detector: Extent
-    locator: Extent
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
@@ -55,7 +54,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=20, batch_size=8),
             student=Extent(steps=20, batch_size=8),
             detector=Extent(steps=20, batch_size=8),
-            locator=Extent(steps=20, batch_size=8),
         ),
         "cpu": Preset(
             network="student",
@@ -66,7 +64,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=3000, batch_size=32),
             student=Extent(steps=3000, batch_size=32),
             detector=Extent(steps=1000, batch_size=16),
-            locator=Extent(steps=1500, batch_size=32),
         ),
         "gpu-quick": Preset(
             network="student",
@@ -77,7 +74,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=500, batch_size=256),
             student=Extent(steps=4000, batch_size=256),
             detector=Extent(steps=1000, batch_size=64),
-            locator=Extent(steps=1500, batch_size=128),
         ),
         "gpu": Preset(
             network="base",
@@ -88,7 +84,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=20_000, batch_size=256),
             student=Extent(steps=20_000, batch_size=256),
             detector=Extent(steps=10_000, batch_size=64),
-            locator=Extent(steps=10_000, batch_size=128),
         ),
     }
 )

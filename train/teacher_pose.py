@@ -29,13 +29,12 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from edge_pose.crop import LOCATOR_MARGIN
 from edge_pose.region import REACH as SIDE_PER_REACH
 from edge_pose.region import Region, region_of_body, region_of_box
 
 DETECTOR_PX: Final = 224
-DETECTOR_GRIDS: Final = ((8, 2), (16, 2), (32, 6))
-"""Cells of so many pixels, and how many anchors stand in each."""
+DETECTOR_MARGIN: Final = 1.3
+"""Side of the square that the pose detector sees over the longer side of the box."""
 LANDMARK_PX: Final = 256
 LANDMARKS: Final = 33
 HIPS, REACH = 33, 34
@@ -160,7 +159,7 @@ class PoseDetector:
         self, image: UInt8[np.ndarray, "h w 3"], box_px: Float32[np.ndarray, "4"]
     ) -> Region | None:
         """Return the region of the person who fits the box best, or None."""
-        square = region_of_box(box_px, LOCATOR_MARGIN)
+        square = region_of_box(box_px, DETECTOR_MARGIN)
         image_from_square = square.image_from_region(DETECTOR_PX)
         drawn = cv2.warpAffine(
             image,
@@ -254,7 +253,7 @@ def _closeness(
 def cell_centres() -> Float32[np.ndarray, "2254 2"]:
     """Return where the pose detector's anchors stand, fractions of its picture."""
     layers = []
-    for stride, each in DETECTOR_GRIDS:
+    for stride, each in ((8, 2), (16, 2), (32, 6)):
         cells = DETECTOR_PX // stride
         x, y = np.meshgrid(np.arange(cells), np.arange(cells))
         centres = (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) / cells

@@ -17,7 +17,7 @@ from edge_pose.engines import Engine
 from edge_pose.types import Frame
 
 STAGES: Final = (
-    "capture", "crop", "detect", "locate", "pose", "decode", "track", "place", "message", "publish",
+    "capture", "crop", "detect", "pose", "decode", "track", "place", "message", "publish",
 )  # fmt: skip
 """In the order in which a frame meets them; no stage contains another."""
 
@@ -31,7 +31,7 @@ class Row:
     whole_ms: float
     """From the end of the frame before to the end of this one."""
     networks_ms: float
-    """Inside the engines; part of the stages detect, locate and pose."""
+    """Inside the engines; part of the stages detect and pose."""
     people: int
     """Seen in this frame."""
 

@@ -145,6 +145,5 @@ def metered(engines: Engines, ledger: Ledger) -> Engines:
     """Put a meter before every network."""
     return Engines(
         detector=MeteredEngine(engines.detector, ledger),
-        locator=MeteredEngine(engines.locator, ledger),
         pose=MeteredEngine(engines.pose, ledger),
     )

@@ -14,7 +14,6 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "capture": "capture (with its decoding)",
     "crop": "crop",
     "detect": "detect",
-    "locate": "locate",
     "pose": "pose",
     "decode": "decode of arrays",
     "track": "track",

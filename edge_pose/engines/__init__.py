@@ -30,5 +30,4 @@ class Engines:
     """The networks of one bundle, loaded; named as in its manifest."""
 
     detector: Engine
-    locator: Engine
     pose: Engine

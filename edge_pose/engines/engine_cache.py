@@ -30,7 +30,7 @@ class EngineKey:
     """Everything that an engine depends on; one difference and it is another engine."""
 
     what: str
-    """`detector`, `locator` or `pose`; or `timing` for what the builder measured."""
+    """`detector` or `pose`; or `timing` for what the builder measured."""
     network_sha256: str
     runtime: str
     """`TensorRT` or `TensorRT-RTX`."""
