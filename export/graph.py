@@ -1,9 +1,9 @@
 """Trained networks as ONNX files that keep the contract of the bundle.
 
-In: a network of the workshop.  Out: `detector.onnx` or `pose.onnx`: fixed
-names, batch axis first, probabilities instead of logits.  Weights are stored in half precision, or
-as bytes with a scale for each channel, and computed with in single precision: a half or a quarter
-of the file, and the runtime turns them back once, when it loads.
+In: a network of the workshop.  Out: `detector.onnx` or `pose.onnx`: fixed names, batch axis first,
+probabilities instead of logits.  Weights are stored in half precision, or as bytes with a scale for
+each channel, and computed with in single precision: a half or a quarter of the file, and the
+runtime turns them back once, when it loads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,17 +54,16 @@ class _Pose(nn.Module):
         return out["joints_px"], out["joints_m"], scores, presence, out["reach_px"]
 
 
-class _Candidates(nn.Module):
-    """A network that offers many places, each with a score."""
+class _Detector(nn.Module):
+    """Detector with probabilities."""
 
-    def __init__(self, network: nn.Module, places: str) -> None:
+    def __init__(self, network: DetectorNet) -> None:
         super().__init__()
         self.network = network
-        self.places = places
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         out = self.network(image)
-        return out[self.places], torch.sigmoid(out["score_logits"])
+        return out["boxes_px"], torch.sigmoid(out["score_logits"])
 
 
 def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -79,7 +78,7 @@ def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], pa
 def export_detector(network: DetectorNet, path: Path) -> None:
     """Write the detector for one frame at a time."""
     _export(
-        _Candidates(network, "boxes_px"),
+        _Detector(network),
         INPUT_PX,
         ["boxes_px", "scores"],
         path,

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from train import weights
 from train.teacher_people import CENTRE_SCALE, INPUT_PX, PERSON, SIZE_SCALE, anchors
-from train.tflite_graph import Reshape, TfliteGraph, output_indices
+from train.tflite_graph import TfliteGraph, output_indices
+from train.tflite_layers import Reshape
 
 CUT: Final = 186
 """Tensor at stride 16, [96, 19, 19], after which training pays on a small machine."""

@@ -1,8 +1,8 @@
 """`python -m train evaluate`: measure a pose network on people it was not trained on.
 
-In: `pose.onnx`, rendered people of another site, and real groups held out from
-training.  Out: tables in Markdown on standard output and the same figures as JSON.  `--fit-scores`
-turns the outcomes into a calibration instead.
+In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out:
+tables in Markdown on standard output and the same figures as JSON.  `--fit-scores` turns the
+outcomes into a calibration instead.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Weights back out of a network that was packed: training goes on from what ships.
 
-In: `pose.onnx` or `detector.onnx` of a bundle, whose arrays are named as the
-workshop's network names its parameters.  Out: a state dict, in single precision of what was stored
-in half of it or in bytes.
+In: `pose.onnx` or `detector.onnx` of a bundle, whose arrays are named as the workshop's network
+names its parameters.  Out: a state dict, in single precision of what was stored in half of it or in
+bytes.
 """
 
 from collections.abc import Mapping

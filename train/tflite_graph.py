@@ -14,17 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 import tflite
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from train.tflite_layers import Add, Concatenate, DepthToSpace, Pad, PaddedConv, Reshape, Resize
 
 _OPERATORS: Final = {
     code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)
-}
-_ACTIVATIONS: Final[Mapping[int, type[nn.Module]]] = {
-    tflite.ActivationFunctionType.NONE: nn.Identity,
-    tflite.ActivationFunctionType.RELU: nn.ReLU,
-    tflite.ActivationFunctionType.RELU6: nn.ReLU6,
 }
 _JOINING: Final = frozenset({"ADD", "CONCATENATION"})
 """Operators of which every input is data; elsewhere only the first is, the rest are constants."""
@@ -41,117 +36,6 @@ class _Step:
     module: str
     inputs: tuple[int, ...]
     output: int
-
-
-class _PaddedConv(nn.Module):
-    """Convolution with TensorFlow's padding, which may put one more zero after than before."""
-
-    def __init__(
-        self,
-        weight: np.ndarray,
-        bias: np.ndarray,
-        *,
-        stride: tuple[int, int],
-        dilation: tuple[int, int],
-        padding: tuple[int, int, int, int],
-        groups: int,
-        activation: int,
-    ) -> None:
-        super().__init__()
-        out_channels, in_per_group, height, width = weight.shape
-        left, right, top, bottom = padding
-        symmetric = left == right and top == bottom
-        self.pad = nn.Identity() if symmetric else nn.ZeroPad2d(padding)
-        self.conv = nn.Conv2d(
-            in_per_group * groups,
-            out_channels,
-            (height, width),
-            stride=stride,
-            dilation=dilation,
-            padding=(top, left) if symmetric else 0,
-            groups=groups,
-        )
-        self.conv.weight.data = torch.from_numpy(weight.copy())
-        assert self.conv.bias is not None
-        self.conv.bias.data = torch.from_numpy(bias.copy())
-        self.activation = _ACTIVATIONS[activation]()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.conv(self.pad(x)))
-
-
-class _Add(nn.Module):
-    def __init__(self, activation: int) -> None:
-        super().__init__()
-        self.activation = _ACTIVATIONS[activation]()
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.activation(a + b)
-
-
-class _Pad(nn.Module):
-    """Zero padding of channels-first tensors, given as channels-last pairs."""
-
-    def __init__(self, pairs: np.ndarray) -> None:
-        super().__init__()
-        (_, _), (top, bottom), (left, right), (front, back) = pairs.tolist()
-        self.widths = (left, right, top, bottom, front, back)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.pad(x, self.widths)
-
-
-class _Resize(nn.Module):
-    def __init__(self, size: tuple[int, int], *, align_corners: bool) -> None:
-        super().__init__()
-        self.size = size
-        self.align_corners = align_corners
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.interpolate(
-            x, self.size, mode="bilinear", align_corners=self.align_corners
-        )
-
-
-class Reshape(nn.Module):
-    """Reshapes as the channels-last file means it; `shape` leaves the batch out."""
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = tuple(int(size) for size in shape[1:])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reshape, channels-first before and after."""
-        last = x.permute(0, 2, 3, 1) if x.ndim == 4 else x
-        flat = last.reshape(x.shape[0], *self.shape)
-        return flat.permute(0, 3, 1, 2) if flat.ndim == 4 else flat
-
-
-class _DepthToSpace(nn.Module):
-    """Channels to blocks of pixels; TensorFlow keeps the block's place in the slowest channels."""
-
-    def __init__(self, block: int) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        side = self.block
-        blocks = x.reshape(batch, side, side, channels // side**2, height, width)
-        moved = blocks.permute(0, 3, 4, 1, 5, 2)
-        return moved.reshape(batch, channels // side**2, height * side, width * side)
-
-
-class _Concatenate(nn.Module):
-    """Joins along the file's channels-last `axis`."""
-
-    def __init__(self, axis: int, rank: int) -> None:
-        super().__init__()
-        first = (0, 2, 3, 1)
-        self.dim = first[axis] if rank == 4 else axis
-
-    def forward(self, *parts: Tensor) -> Tensor:
-        return torch.cat(parts, self.dim)
 
 
 class TfliteGraph(nn.Module):
@@ -337,10 +221,10 @@ class _Reader:
         return step, build(operator, inputs, output)
 
     def _add(self, operator: int, _inputs: list[int], _output: int) -> nn.Module:
-        return _Add(self._options(operator, tflite.AddOptions).FusedActivationFunction())
+        return Add(self._options(operator, tflite.AddOptions).FusedActivationFunction())
 
     def _pad(self, _operator: int, inputs: list[int], _output: int) -> nn.Module:
-        return _Pad(self._constant(inputs[1]))
+        return Pad(self._constant(inputs[1]))
 
     def _resize(self, operator: int, inputs: list[int], _output: int) -> nn.Module:
         options = self._options(operator, tflite.ResizeBilinearOptions)
@@ -349,7 +233,7 @@ class _Reader:
                 f"operator {operator}: bilinear resize without a pixel-centre rule"
             )
         height, width = self._constant(inputs[1]).tolist()
-        return _Resize((height, width), align_corners=bool(options.AlignCorners()))
+        return Resize((height, width), align_corners=bool(options.AlignCorners()))
 
     def _max_pool(self, operator: int, inputs: list[int], output: int) -> nn.Module:
         options = self._options(operator, tflite.Pool2DOptions)
@@ -363,11 +247,11 @@ class _Reader:
         return Reshape(self._shape(output))
 
     def _depth_to_space(self, operator: int, _inputs: list[int], _output: int) -> nn.Module:
-        return _DepthToSpace(self._options(operator, tflite.DepthToSpaceOptions).BlockSize())
+        return DepthToSpace(self._options(operator, tflite.DepthToSpaceOptions).BlockSize())
 
     def _concatenate(self, operator: int, _inputs: list[int], output: int) -> nn.Module:
         axis = self._options(operator, tflite.ConcatenationOptions).Axis()
-        return _Concatenate(axis, len(self._shape(output)))
+        return Concatenate(axis, len(self._shape(output)))
 
     def _logistic(self, _operator: int, _inputs: list[int], _output: int) -> nn.Module:
         return nn.Sigmoid()
@@ -384,7 +268,7 @@ class _Reader:
         padding = (0, 0, 0, 0)
         if options.Padding() == tflite.Padding.SAME:
             padding = self._same_padding(inputs[0], output, kernel, stride, dilation)
-        return _PaddedConv(
+        return PaddedConv(
             np.ascontiguousarray(weight),
             self._constant(inputs[2]),
             stride=stride,
