@@ -18,7 +18,7 @@ from train.synth.camera import Camera
 from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photos
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
 from train.synth.frames import LabelledFrame
-from train.synth.framing import hall_camera, places_in_view
+from train.synth.framing import hall_camera, hall_view, places_in_view
 from train.synth.site import FACTORY, Mounting, find_site
 from train.synth.visibility import PersonLabel
 
@@ -196,7 +196,29 @@ def test_a_view_too_narrow_for_five_people_apart_is_filled_all_the_same() -> Non
     for seed in range(5):
         rng = np.random.default_rng(seed)
         camera = hall_camera(rng, narrow, width_px=640, height_px=480)
-        assert places_in_view(rng, camera, 5).shape == (5, 2)
+        places_m = places_in_view(rng, camera, 5)
+        assert places_m is not None
+        assert places_m.shape == (5, 2)
+
+
+def test_a_camera_that_sees_no_floor_is_hung_again_until_one_does() -> None:
+    mounting = Mounting(height_m=(1.2, 5.0), pitch_deg=(40.0, 75.0), field_of_view_deg=(50.0, 60.0))
+    site = mounting.of(FACTORY)
+    alone = {}
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        blind = hall_camera(rng, site, width_px=640, height_px=480)
+        alone[seed] = places_in_view(rng, blind, 3) is not None
+        _, places_m = hall_view(np.random.default_rng(seed), site, 3, width_px=640, height_px=480)
+        assert places_m.shape == (3, 2)
+    assert not all(alone.values())
+    assert any(alone.values())
+
+
+def test_cameras_that_can_see_nobody_who_stands_are_refused_at_once() -> None:
+    site = Mounting(height_m=(0.5, 0.6), pitch_deg=(80.0, 85.0)).of(FACTORY)
+    with pytest.raises(ConfigError, match="belong together"):
+        hall_view(np.random.default_rng(0), site, 1, width_px=640, height_px=480)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 
 from train.synth.anatomy import PosedBody
 from train.synth.camera import Camera
-from train.synth.framing import close_camera, hall_camera, places_in_view
+from train.synth.framing import close_camera, hall_view
 from train.synth.garments import PART, Wardrobe
 from train.synth.person import Person, stage_person
 from train.synth.photograph import photograph
@@ -180,8 +180,9 @@ def _hall(
     bodies: Sequence[PosedBody],
 ) -> tuple[list[Person], Camera]:
     width_px, height_px = (round(studio.size_px * side) for side in HALL_SIZE)
-    camera = hall_camera(rng, studio.site, width_px=width_px, height_px=height_px)
-    places_m = places_in_view(rng, camera, len(bodies))
+    camera, places_m = hall_view(
+        rng, studio.site, len(bodies), width_px=width_px, height_px=height_px
+    )
     people = [
         stage_person(
             body,

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Float64
 
+from edge_pose.errors import ConfigError
 from train.synth.camera import Camera, centred_matrix, look_at, project, to_camera, window
 from train.synth.site import Site
 
@@ -22,6 +23,9 @@ HALL_DISTANCE_M: Final = (1.8, 14.0)
 PERSONAL_SPACE_M: Final = 0.6
 PATIENCE: Final = 0.99
 """What is left of the personal space after every try to place somebody."""
+_PLACES_TRIED: Final = 2000
+"""By then nobody keeps any space; whoever is not placed is not seen by this camera."""
+_CAMERAS_TRIED: Final = 50
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -84,6 +88,34 @@ def _cut(
     )
 
 
+def hall_view(
+    rng: np.random.Generator,
+    site: Site,
+    people: int,
+    *,
+    width_px: int,
+    height_px: int,
+) -> tuple[Camera, Float64[np.ndarray, "people 2"]]:
+    """Hang a camera over a hall, and find places on the floor where it sees so many people.
+
+    Raises:
+        ConfigError: the site's cameras look past everybody who stands on the floor.
+
+    """
+    for _ in range(_CAMERAS_TRIED):
+        camera = hall_camera(rng, site, width_px=width_px, height_px=height_px)
+        places_m = places_in_view(rng, camera, people)
+        if places_m is not None:
+            return camera, places_m
+    low_m, high_m = site.hall_height_m
+    least_deg, most_deg = site.hall_pitch_deg
+    raise ConfigError(
+        f"No camera {low_m:g} to {high_m:g} m above the floor that looks {least_deg:g} to "
+        f"{most_deg:g} degrees below the horizon sees anybody who stands there; {_CAMERAS_TRIED} "
+        "were tried. Name ranges of --camera-height and --camera-pitch that belong together."
+    )
+
+
 def hall_camera(rng: np.random.Generator, site: Site, *, width_px: int, height_px: int) -> Camera:
     """Look from the origin along +y, down onto the floor of a hall."""
     pitch_rad = np.radians(rng.uniform(*site.hall_pitch_deg))
@@ -106,15 +138,18 @@ def places_in_view(
     rng: np.random.Generator,
     camera: Camera,
     count: int,
-) -> Float64[np.ndarray, "people 2"]:
+) -> Float64[np.ndarray, "people 2"] | None:
     """Find points on the floor where people would be seen and keep out of each other's way.
 
     A narrow view may hold nobody else at that distance; so with every try they stand closer.
+    None where the camera sees too little of the floor.
     """
     places: list[Float64[np.ndarray, 2]] = []
     space_m = PERSONAL_SPACE_M
     size_px = np.array([camera.width_px, camera.height_px])
-    while len(places) < count:
+    for _ in range(_PLACES_TRIED):
+        if len(places) == count:
+            return np.array(places).reshape(-1, 2)
         distance_m = log_uniform(rng, *HALL_DISTANCE_M)
         bearing = rng.uniform(-0.9, 0.9)
         place_m = np.array([np.sin(bearing), np.cos(bearing)]) * distance_m
@@ -127,4 +162,4 @@ def places_in_view(
         if seen and apart:
             places.append(place_m)
         space_m *= PATIENCE
-    return np.array(places).reshape(-1, 2)
+    return None
