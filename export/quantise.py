@@ -43,6 +43,8 @@ class Calibrated:
     channels: Mapping[str, Channels]
     ranges: Mapping[str, float]
     """Largest magnitude of each tensor that is to be told apart."""
+    is_learned: bool = False
+    """The weights were learned while they were rounded; biases know of it already."""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -76,7 +78,8 @@ def quantise(calibrated: Calibrated, layers: Collection[str]) -> onnx.ModelProto
     """Return the TensorRT form with the named layers in INT8 and all others as they were."""
     model = onnx.ModelProto()
     model.CopyFrom(calibrated.model)
-    _round_weights(model, layers, calibrated.channels)
+    if not calibrated.is_learned:
+        _round_weights(model, layers, calibrated.channels)
     chosen = [*layers, *sums_between(model, layers)]
     if not chosen:  # the quantiser would take none for all
         _halve_float_weights(model)

@@ -19,6 +19,7 @@ from edge_pose.bundle import open_bundle
 from edge_pose.errors import ConfigError
 from edge_pose.inference import normalise
 from export.calibration import draw
+from export.learn import BATCH, Lesson, learn
 from export.parity import Tolerance, differences
 from export.qdq_forms import cpu_form
 from export.quantise import calibrate, fold, quantise
@@ -47,6 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit-px", type=float, default=0.5, help="mean distance INT8 may cost")
     parser.add_argument("--limit-mm", type=float, default=2.0, help="mean distance INT8 may cost")
     parser.add_argument(
+        "--learn",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help=f"let the rounded network learn, {BATCH} crops a step; limits are those before it",
+    )
+    parser.add_argument("--lessons", type=int, default=6000, help="crops to learn from")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of lessons")
+    parser.add_argument(
         "--in-float", nargs="*", default=[], help="layers to leave as they are, whatever they cost"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
@@ -56,6 +66,11 @@ def main(arguments: argparse.Namespace) -> None:
     """Calibrate, choose, write and report."""
     if min(arguments.limit_px, arguments.limit_mm) <= 0:
         raise ConfigError("--limit-px and --limit-mm must be above 0; give distances")
+    if arguments.learn < 0 or arguments.lessons < BATCH:
+        raise ConfigError(
+            f"--learn is {arguments.learn} and --lessons {arguments.lessons}; steps are 0 or more, "
+            f"crops {BATCH} or more"
+        )
     logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's quantiser warns of what we want
     bundle = open_bundle(arguments.bundle)
     network = bundle.manifest.networks.pose
@@ -71,8 +86,20 @@ def main(arguments: argparse.Namespace) -> None:
     limit = Tolerance(px=arguments.limit_px, mm=arguments.limit_mm)
     chosen = choose(calibrated, costs, judge, limit, in_float=arguments.in_float)
 
-    tensorrt = quantise(calibrated, chosen)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.learn:
+        lessons = draw("lessons", arguments.calibrate, most=arguments.lessons)
+        lessons.names.write(arguments.out / "lessons.json")
+        calibrated = learn(
+            calibrated,
+            chosen,
+            Lesson(calibrated, lessons.pictures, network.input),
+            arguments.out / "learned",
+            steps=arguments.learn,
+            seed=arguments.seed,
+        )
+
+    tensorrt = quantise(calibrated, chosen)
     paths = {form: arguments.out / file for form, file in FILES.items()}
     for model, path in zip((tensorrt, cpu_form(tensorrt)), paths.values(), strict=True):
         onnx.save(model, path)

@@ -13,7 +13,7 @@ which is slow to train, as it is.  The heat maps belong to that part: they sharp
 whole look (`forward`), and training what lies behind the cut does without them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -97,6 +97,11 @@ _SINGLE: Final = {
 _MAPPED: Final = list(_SINGLE)
 """Joints that have a heat map of their own: those that are one of the published landmarks."""
 _MAPS: Final = list(_SINGLE.values())
+_SHARPENED_FIRST: Final = [
+    _MAPPED.index(joint) if joint in _SINGLE else len(_MAPPED) + joint
+    for joint in range(skeleton.NUM_JOINTS)
+]
+"""Where each joint stands among those that were sharpened, followed by all as they were."""
 
 
 class Regressor(nn.Module):
@@ -131,18 +136,8 @@ class Regressor(nn.Module):
         """Predict from the last feature map, [batch, channels, 2, 2]."""
         with exactly(features) as exact:
             raw = self.head(exact).flatten(1)
-            reach = self.reach(exact).flatten(1).unflatten(1, (2, 2))
-        joints = raw[:, :-1].unflatten(1, (skeleton.NUM_JOINTS, _VALUES))
-        joints_m = joints[..., 2:5]
-        root_m = joints_m[:, _HIPS, :].mean(1, keepdim=True)
-        joints_px = joints[..., :2] * INPUT_SIZE_PX - 0.5
-        return {
-            "joints_px": _with_pelvis(joints_px, joints_px[:, _HIPS, :].mean(1, keepdim=True)),
-            "joints_m": _with_pelvis(joints_m - root_m, torch.zeros_like(root_m)),
-            "score_logits": joints[..., 5],
-            "presence_logits": raw[:, -1],
-            "reach_px": reach * INPUT_SIZE_PX - 0.5,
-        }
+            reach = self.reach(exact).flatten(1)
+        return decoded(raw, reach)
 
 
 class PoseNet(Regressor):
@@ -172,13 +167,7 @@ class PoseNet(Regressor):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Predict from pictures [batch, 3, 256, 256]."""
         features, heat = self.stem(image)
-        answer = self.predict(features)
-        joints_px = answer["joints_px"].clone()
-        joints_px[:, _MAPPED] = sharpened(
-            joints_px[:, _MAPPED], heat[:, _MAPS].float(), INPUT_SIZE_PX
-        )
-        hips_px = joints_px[:, _HIPS, :].mean(1, keepdim=True)
-        return answer | {"joints_px": _with_pelvis(joints_px, hips_px)}
+        return sharper(self.predict(features), heat)
 
     @torch.no_grad()
     def _start_head(self, landmarks: nn.Conv2d, presence: nn.Conv2d, world: nn.Conv2d) -> None:
@@ -222,10 +211,44 @@ def on_frozen_stem(network: PoseNet, cache: Path = weights.DEFAULT_CACHE) -> Reg
     return Regressor(stem, network.tower, network.head, network.reach)
 
 
+def decoded(raw: Tensor, reach: Tensor) -> dict[str, Tensor]:
+    """Name what the last layers say: the head's [batch, 151] and the reach's [batch, 4]."""
+    joints = raw[:, :-1].reshape(-1, skeleton.NUM_JOINTS, _VALUES)
+    joints_m = joints[..., 2:5]
+    root_m = _hips(joints_m)
+    joints_px = joints[..., :2] * INPUT_SIZE_PX - 0.5
+    return {
+        "joints_px": _with_pelvis(joints_px, _hips(joints_px)),
+        "joints_m": _with_pelvis(joints_m - root_m, torch.zeros_like(root_m)),
+        "score_logits": joints[..., 5],
+        "presence_logits": raw[:, -1],
+        "reach_px": reach.reshape(-1, 2, 2) * INPUT_SIZE_PX - 0.5,
+    }
+
+
+def sharper(answer: Mapping[str, Tensor], heat: Tensor) -> dict[str, Tensor]:
+    """Sharpen places by the published heat maps, logits [batch, 39, cells, cells]."""
+    regressed_px = answer["joints_px"]
+    seen = sharpened(_rows(regressed_px, _MAPPED), _rows(heat, _MAPS).float(), INPUT_SIZE_PX)
+    joints_px = _rows(torch.cat([seen, regressed_px], 1), _SHARPENED_FIRST)
+    return {**answer, "joints_px": _with_pelvis(joints_px, _hips(joints_px))}
+
+
 def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:
     """Return the one convolution of a published head."""
     (convolution,) = (module for module in graph.modules() if isinstance(module, nn.Conv2d))
     return convolution
+
+
+def _rows(values: Tensor, rows: Sequence[int]) -> Tensor:
+    """Choose rows of the second axis: one node of a graph, where indexing takes four."""
+    return values.index_select(1, torch.tensor(rows, device=values.device))
+
+
+def _hips(joints: Tensor) -> Tensor:
+    """Return the middle of the hips, [batch, 1, axes]."""
+    left, right = (joints[:, hip : hip + 1] for hip in _HIPS)
+    return (left + right) / 2
 
 
 def _with_pelvis(joints: Tensor, pelvis: Tensor) -> Tensor:
