@@ -61,6 +61,11 @@ def open_bundle(path: Path | None = None) -> Bundle:
     return Bundle(folder=folder, manifest=manifest)
 
 
+def form_file(label: str, form: str) -> str:
+    """Name the file of a network in another form, `fp16`, `int8` or `int8-cpu`."""
+    return f"{label}.{form}.onnx"
+
+
 def sha256_of(path: Path) -> str:
     """Hash a file without holding it in memory."""
     digest = hashlib.sha256()

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edge_pose.bundle import Bundle
+from edge_pose.bundle import Bundle, form_file
 from edge_pose.engines import Engine, Engines
 from edge_pose.engines.cuda import Gpu, GpuError, why_no_gpu
 from edge_pose.engines.engine_cache import EngineCache
@@ -66,7 +66,7 @@ def offered(bundle: Bundle) -> tuple[str, ...]:
         and precision in manifest.tolerance_mm
         and (
             precision == SAFEST
-            or any(_form(label, precision) in manifest.sha256 for label in _labels(bundle))
+            or any(form_file(label, precision) in manifest.sha256 for label in _labels(bundle))
         )
     )
 
@@ -74,8 +74,8 @@ def offered(bundle: Bundle) -> tuple[str, ...]:
 def network_for(bundle: Bundle, label: str, precision: str) -> Path:
     """Where the form of a network lies that is closest to a precision and not beyond it."""
     for safer in _PRECISIONS[_PRECISIONS.index(precision) :]:
-        if _form(label, safer) in bundle.manifest.sha256:
-            return bundle.folder / _form(label, safer)
+        if form_file(label, safer) in bundle.manifest.sha256:
+            return bundle.folder / form_file(label, safer)
     return bundle.path_of(label)
 
 
@@ -239,7 +239,3 @@ class _AtBatch:
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:
     return tuple(bundle.manifest.networks.by_label())
-
-
-def _form(label: str, precision: str) -> str:
-    return f"{label}.{precision}.onnx"

@@ -1,4 +1,4 @@
-"""`python -m export graph|quantise|parity|pack …`: the gate's command line."""
+"""`python -m export graph|half|quantise|parity|pack …`: the gate's command line."""
 
 import argparse
 import json
@@ -17,10 +17,13 @@ from export.pack import NetworkSource, PackOrder, pack
 
 _LOADED_LATE: Final = {
     "graph": "write ONNX files and golden pictures from runs",
+    "half": "write the pose network in half precision, and what that costs",
     "quantise": "write INT8 forms of the pose network, and what they cost",
     "parity": "compare every form of the pose network with the one it was made from",
 }
 """Commands whose modules need torch, which packing does not."""
+FORMS: Final = ("fp16", "int8", "int8-cpu")
+"""Other than single precision: for TensorRT the first two, for ONNX Runtime the last."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,13 +82,54 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     command.add_argument("--tolerance-px", type=float, default=0.5, help="largest fp32 deviation")
     command.add_argument("--tolerance-mm", type=float, default=2.0, help="largest fp32 deviation")
+    command.add_argument(
+        "--form",
+        type=_form,
+        action="append",
+        default=[],
+        metavar="NETWORK.FORM=FILE",
+        help="a network in another form too: pose.fp16=…, pose.int8=…, pose.int8-cpu=…",
+    )
+    command.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        action="append",
+        default=[],
+        metavar="PRECISION=PX,MM",
+        help="largest deviation from the golden outputs in another precision: fp16=1,10",
+    )
     command.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     return parser
+
+
+def _form(word: str) -> tuple[tuple[str, str], Path]:
+    """Read `pose.fp16=FILE`; argparse says which option a ValueError belongs to."""
+    name, _, file = word.partition("=")
+    label, _, form = name.partition(".")
+    if label not in OUTPUTS or form not in FORMS or not file:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is no form; write NETWORK.FORM=FILE with a network of {', '.join(OUTPUTS)} "
+            f"and a form of {', '.join(FORMS)}"
+        )
+    return (label, form), Path(file)
+
+
+def _tolerance(word: str) -> tuple[str, float, float]:
+    """Read `fp16=1,10`."""
+    precision, _, limits = word.partition("=")
+    try:
+        px, mm = map(float, limits.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is no tolerance; write PRECISION=PX,MM like fp16=1,10"
+        ) from error
+    return precision, px, mm
 
 
 def _order(options: argparse.Namespace) -> PackOrder:
     with np.load(options.golden) as golden:
         pictures = dict(golden)
+    others: list[tuple[str, float, float]] = options.tolerance
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return PackOrder(
         name=options.name,
@@ -100,8 +144,9 @@ def _order(options: argparse.Namespace) -> PackOrder:
             )
             for label in OUTPUTS
         },
-        tolerance_px={"fp32": options.tolerance_px},
-        tolerance_mm={"fp32": options.tolerance_mm},
+        tolerance_px={"fp32": options.tolerance_px} | {name: px for name, px, _ in others},
+        tolerance_mm={"fp32": options.tolerance_mm} | {name: mm for name, _, mm in others},
+        forms=dict(options.form),
         card=options.card.read_text(encoding="utf-8"),
         metrics=_table(options.metrics),
         provenance=_table(options.provenance),

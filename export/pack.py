@@ -7,8 +7,8 @@ runs.
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edge_pose import skeleton
-from edge_pose.bundle import CARD, GOLDEN, MANIFEST, Bundle, open_bundle, sha256_of
+from edge_pose.bundle import CARD, GOLDEN, MANIFEST, Bundle, form_file, open_bundle, sha256_of
+from edge_pose.engines import Engine, Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import BundleError
+from edge_pose.golden import check_golden
 from edge_pose.inference import infer
 from edge_pose.manifest import (
     OUTPUTS,
@@ -74,6 +76,8 @@ class PackOrder:
     provenance: Mapping[str, object]
     golden: Mapping[str, UInt8[np.ndarray, "pictures height width 3"]]
     """BGR pictures of each network's own size."""
+    forms: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    """Networks in other precisions, by network and form: `("pose", "fp16")`."""
 
 
 def pack(order: PackOrder, folder: Path) -> Bundle:
@@ -86,6 +90,11 @@ def pack(order: PackOrder, folder: Path) -> Bundle:
         golden |= arrays
         shutil.copyfile(source.path, folder / networks[label].file)
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **golden)
+    forms: list[str] = []
+    for (label, form), path in order.forms.items():
+        _examine(label, replace(order.networks[label], path=path), order.golden[label])
+        forms.append(form_file(label, form))
+        shutil.copyfile(path, folder / forms[-1])
     (folder / CARD).write_text(order.card, encoding="utf-8")
     table = {
         "schema": SCHEMA,
@@ -108,13 +117,28 @@ def pack(order: PackOrder, folder: Path) -> Bundle:
         "provenance": dict(order.provenance),
         "sha256": {
             name: sha256_of(folder / name)
-            for name in (*(spec.file for spec in networks.values()), GOLDEN, CARD)
+            for name in (*(spec.file for spec in networks.values()), *forms, GOLDEN, CARD)
         },
     }
     text = json.dumps(table, indent=2) + "\n"
     read_manifest(json.loads(text), where=str(folder / MANIFEST))
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return open_bundle(folder)
+    bundle = open_bundle(folder)
+    for label, form in order.forms:
+        _believe(bundle, label, form)
+    return bundle
+
+
+def _believe(bundle: Bundle, label: str, form: str) -> None:
+    """Refuse a form that answers golden pictures otherwise than its tolerance allows."""
+    with ExitStack() as stack:
+        engines: dict[str, Engine] = {}
+        for other in bundle.manifest.networks.by_label():
+            file = form_file(other, form) if other == label else bundle.path_of(other).name
+            engine = OnnxEngine(bundle.folder / file)
+            stack.callback(engine.close)
+            engines[other] = engine
+        check_golden(bundle, Engines(**engines), precision=form.partition("-")[0])
 
 
 def _examine(

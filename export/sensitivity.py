@@ -45,14 +45,28 @@ class LayerCost:
 
 
 Judge = Callable[[onnx.ModelProto], Cost]
-"""Tells what a network in the TensorRT form costs."""
+"""Tells what a form of a network costs."""
 
 
-def judge_by(reference: Answers, network: NetworkSpec, pictures: Sequence[Picture]) -> Judge:
-    """Judge by the CPU form's answers to pictures, against those of single precision."""
+def judge_by(
+    reference: Answers,
+    network: NetworkSpec,
+    pictures: Sequence[Picture],
+    *,
+    run_as: Callable[[onnx.ModelProto], onnx.ModelProto] = cpu_form,
+) -> Judge:
+    """Judge by answers to pictures, against those of single precision.
+
+    Args:
+        reference: what single precision says of the pictures.
+        network: how it is fed.
+        pictures: BGR crops.
+        run_as: turns a form into what ONNX Runtime runs; the TensorRT form of INT8 into the CPU's.
+
+    """
 
     def judge(model: onnx.ModelProto) -> Cost:
-        found = differences(reference, answers_in(cpu_form(model), network, pictures))
+        found = differences(reference, answers_in(run_as(model), network, pictures))
         return Cost(px=float(found.px.mean()), mm=float(found.mm.mean()))
 
     return judge

@@ -12,7 +12,9 @@ from onnx import numpy_helper
 from bundles import MEAN, STD, detector_network, make_bundle, pose_network
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import EXIT_OPERATOR
+from edge_pose.runtime import network_for, offered
 from export.__main__ import main
+from export.half import halved
 
 
 @pytest.fixture
@@ -77,6 +79,42 @@ def test_a_bundle_is_packed_from_the_command_line(
         "manifest.json",
         "pose.onnx",
     ]
+
+
+def test_other_forms_go_along_when_they_answer_within_their_tolerance(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(halved(pose_network()), tmp_path / "half.onnx")
+    form = ["--form", f"pose.fp16={tmp_path / 'half.onnx'}"]
+    assert main([*words, *form]) == EXIT_OPERATOR
+    assert "states no tolerance for fp16" in capsys.readouterr().err
+    assert main([*words, *form, "--tolerance", "fp16=1,10"]) == 0
+    bundle = open_bundle(tmp_path / "out")
+    assert offered(bundle) == ("fp16", "fp32")
+    assert network_for(bundle, "pose", "fp16") == tmp_path / "out" / "pose.fp16.onnx"
+    assert network_for(bundle, "detector", "fp16") == tmp_path / "out" / "detector.onnx"
+
+    damaged = halved(pose_network())
+    for array in damaged.graph.initializer:
+        if array.name.startswith("body_m"):
+            values = numpy_helper.to_array(array)
+            moved = (values + 0.05).astype(values.dtype)
+            array.CopyFrom(numpy_helper.from_array(moved, array.name))
+    onnx.save(damaged, tmp_path / "half.onnx")
+    assert main([*words, *form, "--tolerance", "fp16=1,10"]) == EXIT_OPERATOR
+    assert "golden pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [("--form", "pose.fp64=x"), ("--form", "hand.fp16=x"), ("--tolerance", "fp16=1")],
+)
+def test_a_form_or_tolerance_written_wrong_is_refused_with_how_to_write_it(
+    words: list[str], capsys: pytest.CaptureFixture[str], option: str, word: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, option, word])
+    assert "write" in capsys.readouterr().err
 
 
 def test_packing_twice_gives_the_same_bundle(tmp_path: Path) -> None:
