@@ -83,6 +83,12 @@ MODEL: Final = (
         meaning="what runs the networks (default: auto)",
     ),
     Option(
+        flag="--precision",
+        setting="model.precision",
+        choices=("auto", "int8", "fp16", "fp32"),
+        meaning="of the pose network (default: auto, the fastest that answers right)",
+    ),
+    Option(
         flag="--threads",
         setting="model.threads",
         kind=int,

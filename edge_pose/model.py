@@ -83,6 +83,7 @@ def open_model(
             folder=default_folder(os.environ),
             choice=config.model.runtime,
             threads=config.model.threads,
+            precision=config.model.precision,
         )
         yield OpenModel(
             bundle=bundle,

@@ -17,18 +17,18 @@ from edge_pose.bundle import Bundle, form_file
 from edge_pose.engines import Engine, Engines
 from edge_pose.engines.cuda import Gpu, GpuError, why_no_gpu
 from edge_pose.engines.engine_cache import EngineCache
-from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.engines.tensorrt import EngineError, TensorRt, is_installed, load
 from edge_pose.engines.tensorrt_engine import TensorRtEngine
 from edge_pose.engines.workbench import Watch, Workbench
 from edge_pose.errors import BundleError, ConfigError
 from edge_pose.golden import Deviation, check_golden
+from edge_pose.on_cpu import SAFEST, open_on_cpu
 
 log = logging.getLogger(__name__)
 
 Choice = Literal["auto", "tensorrt", "onnx"]
+Precision = Literal["auto", "int8", "fp16", "fp32"]
 
-SAFEST: Final = "fp32"
 _PRECISIONS: Final = ("int8", "fp16", SAFEST)
 """From fast to safe."""
 _REFUSALS: Final = (EngineError, GpuError, BundleError, ConfigError)
@@ -96,10 +96,23 @@ def open_engines(
     folder: Path,
     choice: Choice = "auto",
     threads: int | None = None,
+    precision: Precision = "auto",
     watch: Watch | None = None,
     machine: Machine = THIS_MACHINE,
 ) -> Carried:
-    """Open the engines while the stack lasts; `folder` is where built ones are kept."""
+    """Open the engines while the stack lasts.
+
+    Args:
+        bundle: whose networks.
+        stack: closes them.
+        folder: where built engines are kept.
+        choice: of the runtime.
+        threads: of ONNX Runtime, for each network.
+        precision: the only one to use, `auto` for the fastest that answers right.
+        watch: is told how building goes.
+        machine: how its GPU is reached.
+
+    """
     refused: list[str] = []
     if choice != "onnx":
         if reason := machine.why_not():
@@ -110,24 +123,19 @@ def open_engines(
                 )
             log.info("The networks run on ONNX Runtime: %s", reason)
         elif carried := _open_tensorrt(
-            bundle, stack, machine, EngineCache(folder), watch or Watch(), refused
+            bundle, stack, machine, EngineCache(folder), watch or Watch(), precision, refused
         ):
             return carried
         elif choice == "tensorrt":
             raise EngineError(
                 f"no precision of {bundle.folder} can be used on TensorRT: {'; '.join(refused)}"
             )
-    loaded: dict[str, Engine] = {}
-    for label in _labels(bundle):
-        engine = OnnxEngine(bundle.path_of(label), threads=threads)
-        stack.callback(engine.close)
-        loaded[label] = engine
-    engines = Engines(**loaded)
+    on_cpu = open_on_cpu(bundle, stack, threads=threads, precision=precision)
     return Carried(
-        engines=engines,
-        precision=SAFEST,
-        deviation=check_golden(bundle, engines),
-        degraded="; ".join(refused) or None,
+        engines=on_cpu.engines,
+        precision=on_cpu.precision,
+        deviation=on_cpu.deviation,
+        degraded="; ".join((*refused, *on_cpu.refused)) or None,
     )
 
 
@@ -137,6 +145,7 @@ def _open_tensorrt(
     machine: Machine,
     cache: EngineCache,
     watch: Watch,
+    precision: Precision,
     refused: list[str],
 ) -> Carried | None:
     """Take the first precision that builds, loads and answers right; note why others did not."""
@@ -157,22 +166,24 @@ def _open_tensorrt(
             call=gpu.call,
             watch=watch,
         )
-        for precision in offered(bundle):
+        for name in offered(bundle):
+            if precision not in ("auto", name):
+                continue
             with ExitStack() as attempt:
                 try:
-                    engines = _engines(bundle, bench, gpu, precision, attempt)
-                    deviation = _check(bundle, engines, precision)
+                    engines = _engines(bundle, bench, gpu, name, attempt)
+                    deviation = _check(bundle, engines, name)
                 except (*_REFUSALS, *_SURPRISES) as error:
                     surprise = "" if isinstance(error, _REFUSALS) else f"{type(error).__name__}: "
-                    log.debug("TensorRT at %s", precision, exc_info=error)
-                    watch.refused(precision, f"{surprise}{error}")
-                    refused.append(f"{precision}: {surprise}{error}")
+                    log.debug("TensorRT at %s", name, exc_info=error)
+                    watch.refused(name, f"{surprise}{error}")
+                    refused.append(f"{name}: {surprise}{error}")
                     continue
                 stack.push(opening.pop_all())
                 stack.push(attempt.pop_all())
                 return Carried(
                     engines=engines,
-                    precision=precision,
+                    precision=name,
                     deviation=deviation,
                     degraded="; ".join(refused) or None,
                 )

@@ -53,7 +53,10 @@ def test_a_number_that_no_half_can_hold_is_refused() -> None:
             array.CopyFrom(numpy_helper.from_array(values, array.name))
     with pytest.raises(BundleError, match=r"deep\.bias.* holds 100000, beyond what a half"):
         halved(model)
-    assert "deep.half" not in constants(halved(model, ["deep"]))
+    kept = constants(halved(model, ["deep"]))
+    assert "deep.bias" in kept
+    assert "deep.bias.half" not in kept
+    assert "back.bias.half" in kept
 
 
 def test_sizes_of_enlarged_maps_are_no_halves() -> None:

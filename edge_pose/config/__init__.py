@@ -63,6 +63,10 @@ class ModelConfig:
         Literal["auto", "tensorrt", "onnx"],
         Key("What runs the networks: auto takes TensorRT where there is a GPU for it"),
     ] = "auto"
+    precision: Annotated[
+        Literal["auto", "int8", "fp16", "fp32"],
+        Key("Of the pose network; auto: the fastest that answers as the workshop measured"),
+    ] = "auto"
     max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
     threads: Annotated[
         int | None, Key("Processor threads per network; without it all cores", 1.0, 256.0)

@@ -34,8 +34,9 @@ def default_threads() -> int:
 class OnnxEngine:
     """One network on ONNX Runtime's CPU provider."""
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        """Load a network; `threads` of None takes the cores at hand."""
+    def __init__(self, path: Path, *, threads: int | None = None, precision: str = "fp32") -> None:
+        """Load a network; `threads` of None takes the cores at hand, `precision` is its name."""
+        self._precision = precision
         self._threads = default_threads() if threads is None else threads
         try:
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
@@ -52,7 +53,7 @@ class OnnxEngine:
     def description(self) -> str:
         """Runtime, version, device and precision in one line."""
         threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
-        return f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads}, fp32"
+        return f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads}, {self._precision}"
 
     @property
     def inputs(self) -> dict[str, tuple[int | str | None, ...]]:
