@@ -1,7 +1,7 @@
 """What somebody wears, as few numbers: enough to tell a stranger from one who comes back.
 
-In: one person's crop and where their joints are in it.  Out: `Appearance`, colours of the torso;
-and how alike two of them are.
+In: pixels of one person, and where their joints are in them.  Out: `Appearance`, colours of the
+torso; and how alike two of them are.
 
 Colour is taken relative to brightness (the a and b of CIELAB), so that a step out of a lamp's light
 changes little, with a coarse scale of lightness beside it.
@@ -31,12 +31,10 @@ _LIGHTNESS_BINS: Final = 12
 _COLOUR_WEIGHT: Final = 0.4
 
 
-def appearance_of(
-    crop: UInt8[np.ndarray, "side side 3"],
-    joints_px: Float32[np.ndarray, "joints 2"],
-    scores: Float32[np.ndarray, "joints"],
-) -> Appearance | None:
-    """Describe the colours between shoulders and hips of a BGR crop; None when too little shows."""
+def torso_of(
+    joints_px: Float32[np.ndarray, "joints 2"], scores: Float32[np.ndarray, "joints"]
+) -> Float32[np.ndarray, "4 2"] | None:
+    """Return the corners between which colours count, in pixels; None when too little shows."""
     corners = joints_px[_CORNERS]
     if scores[_CORNERS].min() < _LEAST_SCORE:
         return None
@@ -45,10 +43,16 @@ def appearance_of(
     if min(width_px, height_px) < _LEAST_TORSO_PX:
         return None
     middle = corners.mean(axis=0)
-    inner = (middle + 0.8 * (corners - middle)).astype(np.float32)
+    return (middle + 0.8 * (corners - middle)).astype(np.float32)
+
+
+def appearance_of(
+    crop: UInt8[np.ndarray, "height width 3"], torso_px: Float32[np.ndarray, "4 2"]
+) -> Appearance:
+    """Describe the colours of a torso in BGR pixels."""
     target = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * (_SIDE_PX - 1)
     torso = cv2.warpPerspective(
-        crop, cv2.getPerspectiveTransform(inner, target), (_SIDE_PX, _SIDE_PX)
+        crop, cv2.getPerspectiveTransform(torso_px, target), (_SIDE_PX, _SIDE_PX)
     )
     lab = cv2.cvtColor(torso, cv2.COLOR_BGR2LAB).reshape(-1, 3)
     a, b = np.clip(lab[:, 1:].astype(np.float64), *_COLOUR_SPAN).T

@@ -13,9 +13,12 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from edge_pose.region import Region
-from edge_pose.types import Crop
+from edge_pose.types import Crop, Sampling
 
 SIDE_PX: Final = 256
+
+Window = tuple[int, int, int, int]
+"""A part of a crop: x0, y0, x1, y1 in its pixels, the last two just beyond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,43 @@ class Letterbox:
     image: UInt8[np.ndarray, "height width 3"]
     image_from_input: Float64[np.ndarray, "2 3"]
     """Affine map from network-input pixels to frame pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncutCrop:
+    """A square that an engine cuts by itself; a `Look` whose pixels stay in the frame."""
+
+    frame_image: UInt8[np.ndarray, "height width 3"]
+    region: Region
+    side_px: int = SIDE_PX
+
+    @property
+    def image_from_crop(self) -> Float64[np.ndarray, "2 3"]:
+        """Affine map from crop pixels to frame pixels."""
+        return self.region.image_from_region(self.side_px)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the whole square is read."""
+        height, width = self.frame_image.shape[:2]
+        return sampling_of(self.region, side_px=self.side_px, frame_size_px=(width, height))
+
+    def around(
+        self, points_px: Float32[np.ndarray, "points 2"]
+    ) -> tuple[UInt8[np.ndarray, "rows columns 3"], tuple[int, int]]:
+        """Cut what lies about the points and nothing else; one pixel where none is in the crop."""
+        last = self.side_px - 1
+        low, high = np.floor(points_px.min(axis=0)) - 1.0, np.ceil(points_px.max(axis=0)) + 2.0
+        x0, y0 = (int(value) for value in np.clip(low, 0, last))
+        x1, y1 = (int(value) for value in np.clip(high, (x0 + 1, y0 + 1), last + 1))
+        height, width = self.frame_image.shape[:2]
+        sampling = sampling_of(
+            self.region,
+            side_px=self.side_px,
+            frame_size_px=(width, height),
+            window=(x0, y0, x1, y1),
+        )
+        return _read(self.frame_image, sampling, x1 - x0, y1 - y0), (x0, y0)
 
 
 def take_crop(
@@ -37,24 +77,27 @@ def take_crop(
 
     Strong reductions average pixels first, so that a person who fills a 4K frame does not alias.
     """
+    height, width = image.shape[:2]
     image_from_crop = region.image_from_region(side_px)
-    halvings = _halvings(region.side_px / side_px)
-    if halvings:
-        source, image_from_source = _reduce(image, image_from_crop, side_px, halvings)
-    else:
-        source, image_from_source = image, np.array([1.0, 0.0, 0.0])
-    scale, left, top = image_from_source
-    source_from_crop = image_from_crop.copy()
-    source_from_crop[:, 2] -= (left, top)
-    source_from_crop /= scale
-    pixels = cv2.warpAffine(
-        source,
-        source_from_crop,
-        (side_px, side_px),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    sampling = _sampling(
+        image_from_crop, _block_px(region, side_px), (side_px, side_px), (width, height)
     )
-    return Crop(image=np.asarray(pixels, np.uint8), image_from_crop=image_from_crop)
+    return Crop(image=_read(image, sampling, side_px, side_px), image_from_crop=image_from_crop)
+
+
+def sampling_of(
+    region: Region,
+    *,
+    side_px: int,
+    frame_size_px: tuple[int, int],
+    window: Window | None = None,
+) -> Sampling:
+    """Tell how a square, or a window of it, is read from a frame of a size (width, height)."""
+    left, top, right, bottom = window or (0, 0, side_px, side_px)
+    image_from_window = region.image_from_region(side_px)
+    image_from_window[:, 2] = image_from_window @ (left, top, 1.0)
+    size_px = (right - left, bottom - top)
+    return _sampling(image_from_window, _block_px(region, side_px), size_px, frame_size_px)
 
 
 def letterbox(
@@ -110,21 +153,60 @@ def _halve(
     return image
 
 
-def _reduce(
-    image: UInt8[np.ndarray, "height width 3"],
+def _block_px(region: Region, side_px: int) -> int:
+    """Side of the blocks from which a square is read."""
+    return int(2 ** _halvings(region.side_px / side_px))
+
+
+def _sampling(
     image_from_crop: Float64[np.ndarray, "2 3"],
-    side_px: int,
-    halvings: int,
-) -> tuple[UInt8[np.ndarray, "rows columns 3"], Float64[np.ndarray, "3"]]:
-    """Halve the crop's surroundings; give scale, left and top of the result towards the frame."""
-    height, width = image.shape[:2]
-    block = 2**halvings
-    rim = np.array([(x, y, 1.0) for x in (-1.0, side_px) for y in (-1.0, side_px)])
+    block_px: int,
+    size_px: tuple[int, int],
+    frame_size_px: tuple[int, int],
+) -> Sampling:
+    """Lay blocks about all that a crop of a size (width, height) reaches, and a pixel around it."""
+    width, height = frame_size_px
+    if block_px == 1:
+        return Sampling(
+            blocks_from_crop=image_from_crop, first_px=(0, 0), blocks=frame_size_px, block_px=1
+        )
+    rim = np.array([(x, y, 1.0) for x in (-1.0, size_px[0]) for y in (-1.0, size_px[1])])
     corners = rim @ image_from_crop.T
     first, last = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
     x0, y0 = (int(value) for value in np.clip(first, 0, (width - 1, height - 1)))
     x1, y1 = (int(value) for value in np.clip(last, (x0 + 1, y0 + 1), (width, height)))
-    columns, rows = math.ceil((x1 - x0) / block), math.ceil((y1 - y0) / block)
+    middle = (block_px - 1) / 2.0
+    blocks_from_crop = image_from_crop.copy()
+    blocks_from_crop[:, 2] -= (x0 + middle, y0 + middle)
+    return Sampling(
+        blocks_from_crop=blocks_from_crop / float(block_px),
+        first_px=(x0, y0),
+        blocks=(math.ceil((x1 - x0) / block_px), math.ceil((y1 - y0) / block_px)),
+        block_px=block_px,
+    )
+
+
+def _read(
+    image: UInt8[np.ndarray, "height width 3"], sampling: Sampling, width_px: int, height_px: int
+) -> UInt8[np.ndarray, "height_px width_px 3"]:
+    """Sample a frame."""
+    source = image if sampling.block_px == 1 else _reduce(image, sampling)
+    pixels = cv2.warpAffine(
+        source,
+        sampling.blocks_from_crop,
+        (width_px, height_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(pixels, np.uint8)
+
+
+def _reduce(
+    image: UInt8[np.ndarray, "height width 3"], sampling: Sampling
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Make a pixel of every block."""
+    height, width = image.shape[:2]
+    (x0, y0), (columns, rows), block = sampling.first_px, sampling.blocks, sampling.block_px
     x1, y1 = min(x0 + columns * block, width), min(y0 + rows * block, height)
     region = image[y0:y1, x0:x1]
     missing_x, missing_y = columns * block - (x1 - x0), rows * block - (y1 - y0)
@@ -132,5 +214,4 @@ def _reduce(
         region = np.asarray(
             cv2.copyMakeBorder(region, 0, missing_y, 0, missing_x, cv2.BORDER_REPLICATE), np.uint8
         )
-    middle = (block - 1) / 2.0
-    return _halve(region, halvings), np.array([float(block), x0 + middle, y0 + middle])
+    return _halve(region, block.bit_length() - 1)

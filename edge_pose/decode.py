@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
-from edge_pose.appearance import appearance_of
+from edge_pose.appearance import Appearance, appearance_of, torso_of
 from edge_pose.boxes import suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
 from edge_pose.region import region_of_body
 from edge_pose.sweep import View, is_cut
-from edge_pose.types import Crop, Detection, Intrinsics, RelativePose
+from edge_pose.types import Detection, Intrinsics, Look, RelativePose
 
 _MOST_CANDIDATES: Final = 200
 """Boxes that enter the suppression of doubles; no picture shows more people than a tenth of it."""
@@ -64,7 +64,7 @@ def merged(detections: Sequence[Detection], *, max_overlap: float) -> list[Detec
 
 def decode_poses(
     outputs: Mapping[str, np.ndarray],
-    crops: Sequence[Crop],
+    crops: Sequence[Look],
     intrinsics: Intrinsics,
     *,
     reach: float,
@@ -72,7 +72,7 @@ def decode_poses(
     """Give one pose a crop: frame pixels, and metres turned from the crop to camera axes."""
     poses = []
     for index, crop in enumerate(crops):
-        middle = (crop.image.shape[0] - 1) / 2.0
+        middle = (crop.side_px - 1) / 2.0
         centre_px = crop.image_from_crop @ np.array([middle, middle, 1.0])
         camera_from_crop = camera_from_ray(centre_px, intrinsics) @ _turn(crop.image_from_crop)
         turned = outputs["joints_m"][index] @ camera_from_crop.T
@@ -85,10 +85,21 @@ def decode_poses(
                 scores=scores,
                 presence=float(outputs["presence"][index]),
                 region=region_of_body(points_px, reach),
-                appearance=appearance_of(crop.image, joints_px, scores),
+                appearance=_appearance(crop, joints_px, scores),
             )
         )
     return poses
+
+
+def _appearance(
+    look: Look, joints_px: Float32[np.ndarray, "joints 2"], scores: Float32[np.ndarray, "joints"]
+) -> Appearance | None:
+    """Describe the clothes, and ask for no more pixels than that takes."""
+    torso_px = torso_of(joints_px, scores)
+    if torso_px is None:
+        return None
+    pixels, begins_px = look.around(torso_px)
+    return appearance_of(pixels, torso_px - np.array(begins_px, np.float32))
 
 
 def _turn(image_from_crop: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "3 3"]:

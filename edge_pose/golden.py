@@ -3,16 +3,19 @@
 In: a bundle and its engines. Out: how far they deviate, or a `BundleError`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from jaxtyping import UInt8
 
 from edge_pose.bundle import Bundle
-from edge_pose.engines import Engine, Engines
+from edge_pose.engines import Engine, Engines, FrameEngine
 from edge_pose.errors import BundleError
 from edge_pose.inference import infer
 from edge_pose.manifest import OUTPUTS
+from edge_pose.types import Sampling
 
 _MM_PER_M: Final = 1000.0
 _PROBABILITY_TOLERANCE: Final = 0.05
@@ -30,10 +33,13 @@ class Deviation:
 
 
 def check_golden(bundle: Bundle, engines: Engines, *, precision: str = "fp32") -> Deviation:
-    """Run the golden pictures and refuse engines that answer otherwise than the workshop did."""
+    """Run the golden pictures and refuse engines that answer otherwise than the workshop did.
+
+    Where the pose network cuts its crops by itself, that is what is asked.
+    """
     with np.load(bundle.golden_path) as stored:
         golden = dict(stored)
-    pose = _outputs(bundle, golden, "pose", engines.pose)
+    pose = _outputs(bundle, golden, "pose", engines.pose_in_frame or engines.pose)
     detector = _outputs(bundle, golden, "detector", engines.detector)
     found = Deviation(
         px=_largest(
@@ -48,18 +54,89 @@ def check_golden(bundle: Bundle, engines: Engines, *, precision: str = "fp32") -
             detector["scores"] - golden["detector.scores"],
         ),
     )
-    _judge(bundle, found, precision, engines.pose.description)
+    _judge(bundle, found, precision, (engines.pose_in_frame or engines.pose).description)
     return found
 
 
+def check_golden_at(
+    bundle: Bundle, engines: Engines, batches: Sequence[int], *, precision: str
+) -> None:
+    """Ask the same at every batch size of the pose network: each has code of its own on a GPU."""
+    for batch in batches:
+        frames = engines.pose_in_frame
+        at_batch = replace(
+            engines,
+            pose=_AtBatch(engines.pose, batch),
+            pose_in_frame=None if frames is None else _FramesAtBatch(frames, batch),
+        )
+        check_golden(bundle, at_batch, precision=precision)
+
+
+class _AtBatch:
+    """An engine that is always given as many pictures at once as one of its sizes takes."""
+
+    def __init__(self, engine: Engine, batch: int) -> None:
+        self._engine = engine
+        self._batch = batch
+        self.at_once = batch
+        self.description = f"{engine.description}, {batch} at once"
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Infer each picture as the last of a full batch of copies."""
+        rows = max(map(len, inputs.values()))
+        answers = [
+            self._engine.run(
+                {
+                    name: np.repeat(values[row : row + 1], self._batch, axis=0)
+                    for name, values in inputs.items()
+                }
+            )
+            for row in range(rows)
+        ]
+        return {
+            name: np.concatenate([answer[name][-1:] for answer in answers]) for name in answers[0]
+        }
+
+    def close(self) -> None:
+        """Nothing to give back: the engine belongs to somebody else."""
+
+
+class _FramesAtBatch:
+    """The same for an engine that cuts out of frames by itself."""
+
+    def __init__(self, engine: FrameEngine, batch: int) -> None:
+        self._engine = engine
+        self._batch = batch
+        self.description = f"{engine.description}, {batch} at once"
+
+    def show(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Take a frame."""
+        self._engine.show(image)
+
+    def run_crops(self, samplings: Sequence[Sampling]) -> dict[str, np.ndarray]:
+        """Infer each square as the last of a full batch of the same."""
+        answers = [self._engine.run_crops([each] * self._batch) for each in samplings]
+        return {
+            name: np.concatenate([answer[name][-1:] for answer in answers]) for name in answers[0]
+        }
+
+    def close(self) -> None:
+        """Nothing to give back: the engine belongs to somebody else."""
+
+
 def _outputs(
-    bundle: Bundle, golden: dict[str, np.ndarray], label: str, engine: Engine
+    bundle: Bundle, golden: dict[str, np.ndarray], label: str, engine: Engine | FrameEngine
 ) -> dict[str, np.ndarray]:
     network = bundle.manifest.networks.by_label()[label]
     wanted = [f"{label}.images", *(f"{label}.{name}" for name in OUTPUTS[label])]
     if missing := [name for name in wanted if name not in golden]:
         raise BundleError(f"{bundle.golden_path} lacks {', '.join(missing)}; pack the bundle again")
-    outputs = infer(engine, network, list(golden[f"{label}.images"]))
+    pictures = list(golden[f"{label}.images"])
+    outputs = (
+        _infer_as_frames(engine, pictures)
+        if isinstance(engine, FrameEngine)
+        else infer(engine, network, pictures)
+    )
     for name in OUTPUTS[label]:
         expected, found = golden[f"{label}.{name}"].shape, outputs[name].shape
         if expected != found:
@@ -68,6 +145,36 @@ def _outputs(
                 f"golden has {list(expected)}; install the bundle again"
             )
     return outputs
+
+
+def _infer_as_frames(engine: FrameEngine, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Hide each picture in a frame, turned, doubled and aside, so that cutting it gives it back."""
+    answers = []
+    for picture in pictures:
+        frame, hidden = hide(picture)
+        engine.show(frame)
+        answers.append(engine.run_crops([hidden]))
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+def hide(
+    picture: UInt8[np.ndarray, "side side 3"],
+) -> tuple[UInt8[np.ndarray, "height width 3"], Sampling]:
+    """Make a frame of a picture, and tell how it is read from it, exact in every pixel.
+
+    A quarter of a turn, blocks of equal pixels and a place aside ask for all that cutting does,
+    and leave nothing to round.
+    """
+    side_px, block_px = len(picture), 2
+    left_px, top_px = 5, 3
+    turned = np.rot90(picture).repeat(block_px, axis=0).repeat(block_px, axis=1)
+    frame = np.pad(turned, ((top_px, 1), (left_px, 2), (0, 0)))
+    return frame, Sampling(
+        blocks_from_crop=np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, side_px - 1.0]]),
+        first_px=(left_px, top_px),
+        blocks=(side_px, side_px),
+        block_px=block_px,
+    )
 
 
 def _believed_boxes(golden: dict[str, np.ndarray], detector: dict[str, np.ndarray]) -> np.ndarray:

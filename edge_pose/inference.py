@@ -1,7 +1,6 @@
 """Pictures through a network: normalised as the manifest says, in batches that it can take."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import cv2
 import numpy as np
@@ -10,25 +9,19 @@ from jaxtyping import Float32, UInt8
 from edge_pose.engines import Engine
 from edge_pose.manifest import InputSpec, NetworkSpec
 
-_MOST_AT_ONCE: Final = 2
-"""Where any number may go in and the engine has no `at_once`: a CPU is no faster with more."""
-
 Image = UInt8[np.ndarray, "height width 3"]
+Channels = tuple[float, float, float]
+"""Red, green, blue."""
 
 
 def infer(engine: Engine, network: NetworkSpec, images: Sequence[Image]) -> dict[str, np.ndarray]:
     """Run BGR pictures of the network's own size; outputs have one row a picture."""
-    at_once = network.batch or most_at_once(engine)
+    at_once = network.batch or engine.at_once
     parts = [
         engine.run({network.input.name: normalise(images[index : index + at_once], network.input)})
         for index in range(0, len(images), at_once)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def most_at_once(engine: Engine) -> int:
-    """How many pictures an engine likes best, where its network takes any number."""
-    return int(getattr(engine, "at_once", _MOST_AT_ONCE))
 
 
 def normalise(
@@ -39,8 +32,16 @@ def normalise(
     batch = np.empty((len(images), 3, height, width), np.float32)
     for image, planes in zip(images, batch, strict=True):
         blue_green_red = cv2.split(image)
-        for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):
+        for channel, (scale, offset) in enumerate(zip(*scale_and_offset(spec), strict=True)):
             plane = planes[channel]
-            np.multiply(blue_green_red[2 - channel], np.float32(1.0 / (255.0 * std)), out=plane)
-            plane -= np.float32(mean / std)
+            np.multiply(blue_green_red[2 - channel], np.float32(scale), out=plane)
+            plane -= np.float32(offset)
     return batch
+
+
+def scale_and_offset(spec: InputSpec) -> tuple[Channels, Channels]:
+    """Tell the same in one step for each channel, red first: byte * scale - offset."""
+    red, green, blue = (
+        (1.0 / (255.0 * std), mean / std) for mean, std in zip(spec.mean, spec.std, strict=True)
+    )
+    return (red[0], green[0], blue[0]), (red[1], green[1], blue[1])

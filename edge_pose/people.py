@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
-from edge_pose.crop import take_crop
+from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines import Engines
@@ -27,10 +27,14 @@ from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View
 from edge_pose.track import Tracker, TrackSettings
-from edge_pose.types import Detection, Frame, Intrinsics, Pose3D, RelativePose
+from edge_pose.types import Detection, Frame, Intrinsics, Look, Pose3D, RelativePose
 
 STAGES: Final = ("crop", "detect", "pose", "decode", "track", "place", "total")
 """Names of the times in `PoseEstimator.times_ms`; none but `total` contains another."""
+
+
+_Seen = tuple[dict[str, np.ndarray], Sequence[Look]]
+"""What the pose network gave, and a look for each row of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,9 @@ class PoseEstimator:
 
         Where only a box is known, first looks about it tell how large the body is.
         """
+        if self._engines.pose_in_frame is not None and proposals:
+            with self._timed("crop"):
+                self._engines.pose_in_frame.show(frame.image)
         padding = self._manifest.crop.padding
         boxes = [proposal.box_px for proposal in proposals if proposal.region is None]
         looked_at = [region_of_box(box_px, padding) for box_px in boxes]
@@ -158,13 +165,32 @@ class PoseEstimator:
         """Run the pose network on all regions at once."""
         if not regions:
             return []
+        see = self._see_cut if self._engines.pose_in_frame is None else self._see_uncut
+        outputs, looks = see(frame, regions)
+        with self._timed("decode"):
+            return decode_poses(outputs, looks, intrinsics, reach=self._manifest.crop.reach)
+
+    def _see_cut(self, frame: Frame, regions: Sequence[Region]) -> _Seen:
+        """Cut here and hand the pictures in."""
         network = self._manifest.networks.pose
         with self._timed("crop"):
             crops = [take_crop(frame.image, region, side_px=network.width_px) for region in regions]
         with self._timed("pose"):
             outputs = infer(self._engines.pose, network, [crop.image for crop in crops])
-        with self._timed("decode"):
-            return decode_poses(outputs, crops, intrinsics, reach=self._manifest.crop.reach)
+        return outputs, crops
+
+    def _see_uncut(self, frame: Frame, regions: Sequence[Region]) -> _Seen:
+        """Have the engine cut out of the frame that it was shown."""
+        engine, side_px = self._engines.pose_in_frame, self._manifest.networks.pose.width_px
+        assert engine is not None
+        with self._timed("crop"):
+            crops = [
+                UncutCrop(frame_image=frame.image, region=region, side_px=side_px)
+                for region in regions
+            ]
+            samplings = [crop.sampling for crop in crops]
+        with self._timed("pose"):
+            return engine.run_crops(samplings), crops
 
     def _place(self, tracks: Sequence[Track], frame: Frame, intrinsics: Intrinsics) -> list[Pose3D]:
         """Give every reported track its metres; whoever is no longer reported is forgotten here."""

@@ -1,27 +1,29 @@
 """Which runtime carries a bundle: the fastest whose golden pictures agree, and why no faster one.
 
 In: a bundle.  Out: its engines, open and believed: on TensorRT where there is a GPU, at the best
-precision that the bundle offers and the golden pictures allow, else on ONNX Runtime.
+precision that the bundle offers and the golden pictures allow, else on ONNX Runtime.  On TensorRT
+the GPU cuts the crops too, where its kernel compiles and gives the same.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-import numpy as np
-
 from edge_pose.bundle import Bundle, form_file
-from edge_pose.engines import Engine, Engines
+from edge_pose.engines import Engine, Engines, FrameEngine
 from edge_pose.engines.cuda import Gpu, GpuError, why_no_gpu
 from edge_pose.engines.engine_cache import EngineCache
+from edge_pose.engines.gpu_crops import GpuCrops
+from edge_pose.engines.nvrtc import KernelError
 from edge_pose.engines.tensorrt import EngineError, TensorRt, is_installed, load
 from edge_pose.engines.tensorrt_engine import TensorRtEngine
 from edge_pose.engines.workbench import Watch, Workbench
 from edge_pose.errors import BundleError, ConfigError
-from edge_pose.golden import Deviation, check_golden
+from edge_pose.golden import Deviation, check_golden, check_golden_at
+from edge_pose.inference import scale_and_offset
 from edge_pose.on_cpu import SAFEST, open_on_cpu
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ Precision = Literal["auto", "int8", "fp16", "fp32"]
 
 _PRECISIONS: Final = ("int8", "fp16", SAFEST)
 """From fast to safe."""
-_REFUSALS: Final = (EngineError, GpuError, BundleError, ConfigError)
+_REFUSALS: Final = (EngineError, GpuError, KernelError, BundleError, ConfigError)
 _SURPRISES: Final = (AttributeError, TypeError, RuntimeError, ValueError)
 """How a TensorRT whose Python API is not the one that we know shows it."""
 
@@ -173,11 +175,20 @@ def _open_tensorrt(
                 try:
                     engines = _engines(bundle, bench, gpu, name, attempt)
                     deviation = _check(bundle, engines, name)
+                    try:
+                        crops = _pose_in_frame(bundle, gpu, engines, name, attempt)
+                        engines = replace(engines, pose_in_frame=crops)
+                        watch.crops(None)
+                    except (*_REFUSALS, *_SURPRISES, OSError) as error:
+                        log.debug("Crops on the GPU", exc_info=error)
+                        watch.crops(_told(error))
+                        refused.append(f"crops are cut on the CPU: {_told(error)}")
+                        # What went wrong may have taken the GPU's context with it; this tells.
+                        check_golden(bundle, engines, precision=name)
                 except (*_REFUSALS, *_SURPRISES) as error:
-                    surprise = "" if isinstance(error, _REFUSALS) else f"{type(error).__name__}: "
                     log.debug("TensorRT at %s", name, exc_info=error)
-                    watch.refused(name, f"{surprise}{error}")
-                    refused.append(f"{name}: {surprise}{error}")
+                    watch.refused(name, _told(error))
+                    refused.append(f"{name}: {_told(error)}")
                     continue
                 stack.push(opening.pop_all())
                 stack.push(attempt.pop_all())
@@ -206,46 +217,39 @@ def _engines(
             engine = TensorRtEngine(bench.tensorrt, made.engine, gpu, precision=precision)
         attempt.callback(engine.close)
         loaded[label] = engine
-    return Engines(**loaded)
+    return Engines(detector=loaded["detector"], pose=loaded["pose"])
 
 
 def _check(bundle: Bundle, engines: Engines, precision: str) -> Deviation:
-    """Ask the golden pictures at every batch size: each has code of its own on the GPU."""
+    """Ask the golden pictures, then once more at every batch size."""
     deviation = check_golden(bundle, engines, precision=precision)
     assert isinstance(engines.pose, TensorRtEngine)
-    for batch in engines.pose.batches:
-        at_batch = replace(engines, pose=_AtBatch(engines.pose, batch))
-        check_golden(bundle, at_batch, precision=precision)
+    check_golden_at(bundle, engines, engines.pose.batches, precision=precision)
     return deviation
 
 
-class _AtBatch:
-    """An engine that is always given as many pictures at once as one of its sizes takes."""
+def _pose_in_frame(
+    bundle: Bundle, gpu: Gpu, engines: Engines, precision: str, attempt: ExitStack
+) -> FrameEngine | None:
+    """Have the GPU cut the crops, unless its kernel or the golden pictures are against it."""
+    assert isinstance(engines.pose, TensorRtEngine)
+    scale, offset = scale_and_offset(bundle.manifest.networks.pose.input)
+    crops = GpuCrops(engines.pose, gpu, scale=scale, offset=offset)
+    with ExitStack() as opening:
+        opening.callback(crops.close)
+        check_golden_at(
+            bundle,
+            replace(engines, pose_in_frame=crops),
+            engines.pose.batches,
+            precision=precision,
+        )
+        attempt.push(opening.pop_all())
+    return crops
 
-    def __init__(self, engine: TensorRtEngine, batch: int) -> None:
-        self._engine = engine
-        self._batch = batch
-        self.at_once = batch
-        self.description = f"{engine.description}, {batch} at once"
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Infer each picture as the last of a full batch of copies."""
-        rows = max(map(len, inputs.values()))
-        answers = [
-            self._engine.run(
-                {
-                    name: np.repeat(values[row : row + 1], self._batch, axis=0)
-                    for name, values in inputs.items()
-                }
-            )
-            for row in range(rows)
-        ]
-        return {
-            name: np.concatenate([answer[name][-1:] for answer in answers]) for name in answers[0]
-        }
-
-    def close(self) -> None:
-        """Nothing to give back: the engine belongs to somebody else."""
+def _told(error: Exception) -> str:
+    """Name the kind of what nobody expected; our own errors are sentences."""
+    return str(error) if isinstance(error, _REFUSALS) else f"{type(error).__name__}: {error}"
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

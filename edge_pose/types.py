@@ -5,6 +5,7 @@ to b.  Boxes are x0, y0, x1, y1.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
@@ -48,12 +49,65 @@ class Intrinsics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a square is read from a frame: bilinearly, from the means of blocks of its pixels.
+
+    Beyond the outermost blocks they go on; so do the frame's outermost pixels in a block that the
+    frame does not fill.
+    """
+
+    blocks_from_crop: Float64[np.ndarray, "2 3"]
+    """Affine map from crop pixels to blocks, whose middles are at integers."""
+    first_px: tuple[int, int]
+    """The upper left pixel of the first block: x, y in the frame."""
+    blocks: tuple[int, int]
+    """How many there are, across and down."""
+    block_px: int
+    """Side of a block; 1 where nothing needs to be averaged."""
+
+
+@runtime_checkable
+class Look(Protocol):
+    """The square of a frame that the pose network looks at, with or without its pixels at hand."""
+
+    @property
+    def image_from_crop(self) -> Float64[np.ndarray, "2 3"]:
+        """Affine map from crop pixels to frame pixels."""
+        ...
+
+    @property
+    def side_px(self) -> int:
+        """Side of the square in crop pixels."""
+        ...
+
+    def around(
+        self, points_px: Float32[np.ndarray, "points 2"]
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[int, int]]:
+        """Give BGR pixels about points of the crop, and at which x, y of it they begin.
+
+        They hold what lies between the points and in the crop; they may hold more.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """The square of a frame that the pose network looks at."""
+    """A square that was cut out of a frame; a `Look` with all its pixels."""
 
     image: UInt8[np.ndarray, "side side 3"]
     image_from_crop: Float64[np.ndarray, "2 3"]
     """Affine map from crop pixels to frame pixels."""
+
+    @property
+    def side_px(self) -> int:
+        """Side of the square."""
+        return len(self.image)
+
+    def around(
+        self, _points_px: Float32[np.ndarray, "points 2"]
+    ) -> tuple[UInt8[np.ndarray, "height width 3"], tuple[int, int]]:
+        """Give all pixels, which are there anyway."""
+        return self.image, (0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

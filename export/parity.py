@@ -75,6 +75,11 @@ class TorchEngine:
         """Runtime, version and device in one line."""
         return f"PyTorch {torch.__version__}, CPU, {self._name}, fp32"
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures are best given together."""
+        return 2
+
     @torch.no_grad()
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Infer."""

@@ -6,6 +6,7 @@ memory, recorded work and contexts are counted, so that a test can ask whether a
 
 import ctypes
 import itertools
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
+import kernels
 from edge_pose.engines.build_progress import Progress
+from edge_pose.engines.nvrtc import KernelError
 from edge_pose.engines.tensorrt import Built, EngineError, Tensor, TensorRt
 
 BATCHES: Final = (1, 2, 4)
@@ -25,14 +28,18 @@ class FakeCuda:
     """Stands for `pycuda.driver` and for NVIDIA's driver at once."""
 
     can_record: bool = True
+    can_compile: bool = True
     room_bytes: int = 1 << 40
     owner: threading.Thread | None = None
     memory: dict[int, np.ndarray] = field(default_factory=dict)
     recording: list[Callable[[], None]] | None = None
     graphs: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     launched: int = 0
+    cuts: list[tuple[int, int, int]] = field(default_factory=list)
+    """Blocks of each launch of a kernel."""
+    uploaded_bytes: list[int] = field(default_factory=list)
     popped: int = 0
-    numbers: Any = field(default_factory=lambda: itertools.count(4096))
+    numbers: Any = field(default_factory=lambda: itertools.count(1 << 40))
 
     class Error(Exception):
         """Base of what pycuda raises."""
@@ -96,7 +103,7 @@ class FakeCuda:
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Give what lay there before."""
         self.check()
-        return np.full(shape, np.nan, dtype)
+        return np.full(shape, np.nan if np.issubdtype(dtype, np.floating) else 165, dtype)
 
     def mem_alloc(self, size: int) -> "FakeMemory":
         """Take memory while there is room."""
@@ -110,11 +117,28 @@ class FakeCuda:
 
     def memcpy_htod_async(self, to: "FakeMemory", source: np.ndarray, _stream: object) -> None:
         """Copy in."""
+        assert source.flags.c_contiguous
+        self.uploaded_bytes.append(source.nbytes)
         self.do(lambda: np.copyto(self.memory[to.address], source.view(np.uint8).ravel()))
 
     def memcpy_dtoh_async(self, to: np.ndarray, source: "FakeMemory", _stream: object) -> None:
         """Copy out."""
         self.do(lambda: np.copyto(to.view(np.uint8).ravel(), self.memory[source.address]))
+
+    def module_from_buffer(self, code: bytes) -> "FakeModule":
+        """Load what `compile` gave."""
+        self.check()
+        return FakeModule(self, code.decode())
+
+    # NVRTC
+
+    def compile(self, source: str, compute_capability: str) -> bytes:
+        """Take the source for the code: a C++ compiler makes it run."""
+        self.check()
+        assert compute_capability == "{}.{}".format(*self.compute_capability())
+        if not self.can_compile:
+            raise KernelError("NVRTC is not here")
+        return source.encode()
 
     # libcuda.so.1
 
@@ -171,6 +195,40 @@ class FakeMemory:
         """Give it back; twice is an error."""
         self.cuda.check()
         del self.cuda.memory[self.address]
+
+
+@dataclass
+class FakeModule:
+    """Stands for `pycuda.driver.Module` and for the one function in it."""
+
+    cuda: FakeCuda
+    source: str
+    parameters: str = ""
+
+    def get_function(self, name: str) -> "FakeModule":
+        """Be the function."""
+        assert f"__global__ void {name}(" in self.source
+        return self
+
+    def prepare(self, parameters: str) -> None:
+        """Hear of which types the parameters are."""
+        self.parameters = parameters
+
+    def prepared_async_call(
+        self,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        stream: object,
+        *arguments: float,
+    ) -> None:
+        """Enqueue the kernel, on the fake memory that its pointers name."""
+        assert stream is self.cuda
+        struct.pack(self.parameters, *arguments)
+        self.cuda.cuts.append(grid)
+        self.cuda.do(lambda: kernels.launch(self.source, grid, block, *map(self._real, arguments)))
+
+    def _real(self, argument: float) -> float | np.ndarray:
+        return self.cuda.memory.get(argument, argument) if isinstance(argument, int) else argument
 
 
 class FakeTensorRt(TensorRt):

@@ -121,6 +121,7 @@ class SeeingDetector:
 
     world: World
     description: str = "fake detector"
+    at_once: int = 1
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One anchor for each of six people."""
@@ -147,6 +148,7 @@ class _Reader:
 
     world: World
     description: str = "fake network"
+    at_once: int = 2
 
     def close(self) -> None:
         """Nothing to give back."""

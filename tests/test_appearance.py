@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
-from edge_pose.appearance import Appearance, alikeness, appearance_of, blended
+from edge_pose.appearance import Appearance, alikeness, appearance_of, blended, torso_of
 from edge_pose.memory import STRANGER
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 
@@ -28,7 +28,8 @@ def looks(image: np.ndarray, *, half_width: float = 35.0, score: float = 0.9) ->
     for side, way in (("left", 1), ("right", -1)):
         joints_px[INDEX[f"{side}_shoulder"]] = (128 + way * half_width, 65)
         joints_px[INDEX[f"{side}_hip"]] = (128 + way * half_width, 145)
-    return appearance_of(image, joints_px, np.full(NUM_JOINTS, score, np.float32))
+    torso_px = torso_of(joints_px, np.full(NUM_JOINTS, score, np.float32))
+    return None if torso_px is None else appearance_of(image, torso_px)
 
 
 def alike(one: Appearance | None, other: Appearance | None) -> float:

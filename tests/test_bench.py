@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Engine:
     """Takes five milliseconds for each picture."""
 
     description = "made up"
+    at_once = 2
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -124,7 +126,8 @@ def test_the_networks_alone_do_again_what_they_did_in_the_rows() -> None:
     clock = Clock()
     ledger, engine = Ledger(skip=1, clock=clock), Engine(clock)
     for pictures in (4, 1, 2):
-        ledger.ask(engine, {"image": np.zeros((pictures, 1))})
+        inputs = {"image": np.zeros((pictures, 1))}
+        ledger.ask(engine, pictures, partial(engine.run, inputs))
         ledger.see(FRAME, pictures)
         clock.wait_ms(1)
         ledger.end_frame()

@@ -77,7 +77,7 @@ class Bench:
         """Open the engines of a bundle; they are closed with the test."""
         machine = Machine(
             why_not=lambda: self.reason,
-            gpu=lambda: Gpu(cuda=self.cuda, driver=self.cuda),
+            gpu=lambda: Gpu(cuda=self.cuda, driver=self.cuda, compiler=self.cuda.compile),
             tensorrt=lambda: self.tensorrt,
         )
         return open_engines(
@@ -347,11 +347,17 @@ def test_a_terminal_sees_how_far_it_is_and_a_file_only_what_is_done(tmp_path: Pa
         for share in (0.101, 0.102, 0.5):
             lines.progress("pose", share, "Timing")
         lines.refused("fp16", "because")
+        lines.crops(None)
+        lines.crops("no compiler")
     shown = (tmp_path / "terminal").read_text(encoding="utf-8")
     assert shown.count("10%  Timing") == 1
     assert "50%  Timing" in shown
     said = (tmp_path / "out").read_text(encoding="utf-8")
-    assert said == "FAIL  fp16      because\n"
+    assert said.splitlines() == [
+        "FAIL  fp16      because",
+        "ok    crops     cut on the GPU",
+        "note  crops     no compiler",
+    ]
 
 
 def test_the_log_is_told_where_nobody_watches(caplog: pytest.LogCaptureFixture) -> None:
@@ -360,9 +366,13 @@ def test_the_log_is_told_where_nobody_watches(caplog: pytest.LogCaptureFixture) 
         watch.builds("pose", "fp16", "none was built")
         watch.progress("pose", 0.5, "Timing")
         watch.refused("fp16", "because")
+        watch.crops(None)
+        watch.crops("no compiler")
     assert caplog.messages == [
         "Building pose at fp16, which takes minutes on a small GPU: none was built",
         "TensorRT at fp16 is not used: because",
+        "The GPU cuts the crops",
+        "The CPU cuts the crops: no compiler",
     ]
 
 

@@ -34,12 +34,11 @@ def folder(packed: Path, tmp_path: Path) -> Path:
 def engines(packed: Path) -> Iterator[Engines]:
     bundle = open_bundle(packed)
     with ExitStack() as stack:
-        yield Engines(
-            **{
-                label: stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
-                for label in bundle.manifest.networks.by_label()
-            }
+        detector, pose = (
+            stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
+            for label in ("detector", "pose")
         )
+        yield Engines(detector=detector, pose=pose)
 
 
 def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -132,6 +131,7 @@ class Crooked:
     output: str
     shift: float
     description: str = "crooked runtime"
+    at_once: int = 2
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Shift one output."""

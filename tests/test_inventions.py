@@ -17,6 +17,7 @@ class Eager:
     """A detector that always sees the same three people."""
 
     description = "eager"
+    at_once = 1
 
     def run(self, _inputs: object) -> dict[str, np.ndarray]:
         """See them again."""

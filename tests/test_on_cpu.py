@@ -99,6 +99,7 @@ class Slow:
     """An engine that takes its time."""
 
     description = "slow"
+    at_once = 1
 
     def __init__(self, takes_s: float) -> None:
         self._takes_s = takes_s

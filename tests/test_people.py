@@ -303,12 +303,11 @@ def test_a_person_who_is_gone_leaves_no_state(world: World, bundle: Bundle) -> N
 @pytest.fixture(scope="module")
 def real(bundle: Bundle) -> Iterator[Engines]:
     with ExitStack() as stack:
-        yield Engines(
-            **{
-                label: stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
-                for label in bundle.manifest.networks.by_label()
-            }
+        detector, pose = (
+            stack.enter_context(closing(OnnxEngine(bundle.path_of(label), threads=1)))
+            for label in ("detector", "pose")
         )
+        yield Engines(detector=detector, pose=pose)
 
 
 def test_with_onnx_runtime_three_painted_people_stand_in_metres(

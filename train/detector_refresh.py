@@ -186,6 +186,11 @@ class _InTorch:
         """Name the runtime."""
         return f"torch {torch.__version__}"
 
+    @property
+    def at_once(self) -> int:
+        """One, as the network has it."""
+        return 1
+
     @torch.no_grad()
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Give `boxes_px` [1, 1917, 4] and `scores` [1, 1917] of `image` [1, 3, 300, 300]."""

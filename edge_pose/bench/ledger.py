@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
-from edge_pose.engines import Engine
 from edge_pose.types import Frame
 
 STAGES: Final = (
@@ -54,7 +53,7 @@ class Ledger:
         self._networks_ns = 0
         self._asked: list[_Key] = []
         self._calls: list[_Key] = []
-        self._samples: dict[_Key, tuple[Engine, Mapping[str, np.ndarray]]] = {}
+        self._samples: dict[_Key, Callable[[], object]] = {}
         self._people: int | None = None
         self._begun_ns = clock()
 
@@ -72,14 +71,16 @@ class Ledger:
         """Add to a stage of this frame."""
         self._stages_ms[stage] += spent_ms
 
-    def ask(self, engine: Engine, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run an engine."""
+    def ask(
+        self, engine: object, pictures: int, run: Callable[[], dict[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Run an engine on so many pictures; `run` may be called again."""
         start_ns = self._clock()
-        answer = engine.run(inputs)
+        answer = run()
         self._networks_ns += self._clock() - start_ns
         # One input of each kind: all of them would fill the memory of a small device.
-        key = (id(engine), max(map(len, inputs.values())))
-        self._samples[key] = (engine, inputs)
+        key = (id(engine), pictures)
+        self._samples[key] = run
         self._asked.append(key)
         return answer
 
@@ -87,8 +88,7 @@ class Ledger:
         """Run the engines as often as in the rows, with nothing between; return milliseconds."""
         start_ns = self._clock()
         for key in self._calls:
-            engine, inputs = self._samples[key]
-            engine.run(inputs)
+            self._samples[key]()
         return (self._clock() - start_ns) / NS_PER_MS
 
     def see(self, frame: Frame, people: int) -> None:

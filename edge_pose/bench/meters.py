@@ -4,17 +4,17 @@ In: a source, an estimator, sinks and engines.  Out: the same, each telling a le
 runs between them is the appliance's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 
 from edge_pose.bench.ledger import Ledger
-from edge_pose.engines import Engine, Engines
-from edge_pose.inference import most_at_once
+from edge_pose.engines import Engine, Engines, FrameEngine
 from edge_pose.jsonl import Lines
 from edge_pose.people import PoseEstimator
 from edge_pose.pipeline import Sink, Source
-from edge_pose.types import Frame, Pose3D, Stats
+from edge_pose.types import Frame, Pose3D, Sampling, Stats
 
 
 class MeteredSource:
@@ -126,7 +126,7 @@ class MeteredEngine:
     def __init__(self, engine: Engine, ledger: Ledger) -> None:
         self._engine = engine
         self._ledger = ledger
-        self.at_once = most_at_once(engine)
+        self.at_once = engine.at_once
 
     @property
     def description(self) -> str:
@@ -135,7 +135,34 @@ class MeteredEngine:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Infer."""
-        return self._ledger.ask(self._engine, inputs)
+        pictures = max(map(len, inputs.values()))
+        return self._ledger.ask(self._engine, pictures, lambda: self._engine.run(inputs))
+
+    def close(self) -> None:
+        """Nothing to give back: the engine belongs to somebody else."""
+
+
+class MeteredFrameEngine:
+    """An engine that cuts by itself, whose runs go through the ledger."""
+
+    def __init__(self, engine: FrameEngine, ledger: Ledger) -> None:
+        self._engine = engine
+        self._ledger = ledger
+
+    @property
+    def description(self) -> str:
+        """Runtime, version, device and precision in one line."""
+        return self._engine.description
+
+    def show(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Take a frame."""
+        self._engine.show(image)
+
+    def run_crops(self, samplings: Sequence[Sampling]) -> dict[str, np.ndarray]:
+        """Cut and infer; done again, it is done on the frame that was shown last."""
+        return self._ledger.ask(
+            self._engine, len(samplings), lambda: self._engine.run_crops(samplings)
+        )
 
     def close(self) -> None:
         """Nothing to give back: the engine belongs to somebody else."""
@@ -143,7 +170,9 @@ class MeteredEngine:
 
 def metered(engines: Engines, ledger: Ledger) -> Engines:
     """Put a meter before every network."""
+    frames = engines.pose_in_frame
     return Engines(
         detector=MeteredEngine(engines.detector, ledger),
         pose=MeteredEngine(engines.pose, ledger),
+        pose_in_frame=frames and MeteredFrameEngine(frames, ledger),
     )

@@ -92,6 +92,10 @@ class Lines(Watch):
         """Say what there will not be."""
         self.say("FAIL", precision, reason)
 
+    def crops(self, reason: str | None) -> None:
+        """Say who cuts; the engines are as good either way."""
+        self.say("ok" if reason is None else "note", "crops", reason or "cut on the GPU")
+
     def say(self, verdict: str, thing: str, detail: str) -> None:
         """Write one line that stays."""
         if self._terminal is not None:

@@ -1,10 +1,17 @@
-"""The seam behind which an inference runtime hides: named arrays in, named arrays out."""
+"""The seam behind which an inference runtime hides: named arrays in, named arrays out.
 
-from collections.abc import Mapping
+Some runtimes can also cut what a network looks at out of a frame by themselves; those that can
+stand in `Engines.pose_in_frame`, and nobody asks how.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import UInt8
+
+from edge_pose.types import Sampling
 
 
 @runtime_checkable
@@ -16,6 +23,11 @@ class Engine(Protocol):
         """Runtime, version, device and precision in one line, for the published status."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures are best given together, where the network takes any number."""
+        ...
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Infer.  Names, shapes and types are the manifest's; the batch axis is first."""
         ...
@@ -25,9 +37,33 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class FrameEngine(Protocol):
+    """A loaded network that takes frames, and cuts and normalises by itself.  One owner thread."""
+
+    @property
+    def description(self) -> str:
+        """Runtime, version, device and precision in one line."""
+        ...
+
+    def show(self, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Take a BGR frame once, whatever is cut out of it until the next; it may change after."""
+        ...
+
+    def run_crops(self, samplings: Sequence[Sampling]) -> dict[str, np.ndarray]:
+        """Infer on squares of the frame shown last; any number but none, a row for each."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds besides the network."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
     """The networks of one bundle, loaded; named as in its manifest."""
 
     detector: Engine
     pose: Engine
+    pose_in_frame: FrameEngine | None = None
+    """The pose network once more where it can cut its crops by itself; None: they are handed in."""

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from edge_pose.engines.nvrtc import compile_kernel
 from edge_pose.errors import EXIT_OPERATOR, EdgePoseError
 
 _DRIVER: Final = "libcuda.so.1"
@@ -47,8 +48,16 @@ def why_no_gpu(driver: Any = None) -> str | None:
 class Gpu:
     """One GPU and the thread that owns it; `cuda` and `driver` are pycuda's and NVIDIA's own."""
 
-    def __init__(self, index: int = 0, *, cuda: Any = None, driver: Any = None) -> None:
+    def __init__(
+        self,
+        index: int = 0,
+        *,
+        cuda: Any = None,
+        driver: Any = None,
+        compiler: Callable[[str, str], bytes] = compile_kernel,
+    ) -> None:
         self._index = index
+        self._compiler = compiler
         self._cuda = cuda
         self._driver = driver
         self.name = f"GPU {index}"
@@ -123,6 +132,11 @@ class Gpu:
         """Take memory on both sides for one array."""
         return Buffer(self._cuda, shape, dtype)
 
+    def kernel(self, source: str, name: str, parameters: str) -> "Kernel":
+        """Compile one kernel of a source; its parameters are given as Python's struct has them."""
+        module = self._cuda.module_from_buffer(self._compiler(source, self.compute_capability))
+        return Kernel(module, name, parameters)
+
     def capture(self, enqueue: Callable[[], bool]) -> "Graph | None":
         """Record what is enqueued, or None where the driver will not; nothing is run yet."""
         driver, stream = self._driver, ctypes.c_void_p(self.stream.handle)
@@ -165,6 +179,25 @@ class Buffer:
     def close(self) -> None:
         """Give the memory back; the page-locked half goes with its last reference."""
         self._device.free()
+
+
+class Kernel:
+    """A function that runs on the GPU; dropped on the owner thread, where its context is."""
+
+    def __init__(self, module: Any, name: str, parameters: str) -> None:
+        self._module = module  # as long as the function
+        self._function = module.get_function(name)
+        self._function.prepare(parameters)
+
+    def launch(
+        self,
+        blocks: tuple[int, int, int],
+        threads: tuple[int, int, int],
+        stream: Any,
+        *arguments: Any,
+    ) -> None:
+        """Enqueue it once; its arguments are whole numbers, addresses among them, and floats."""
+        self._function.prepared_async_call(blocks, threads, stream, *arguments)
 
 
 class Graph:

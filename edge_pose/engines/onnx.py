@@ -14,6 +14,9 @@ from edge_pose.errors import BundleError
 _MOST_THREADS: Final = 4
 """Networks of this size gain nothing from more, and the camera and the broker want a core too."""
 
+_AT_ONCE: Final = 2
+"""A CPU is no faster with more."""
+
 _UNREADABLE: Final = (
     state.Fail,
     state.InvalidArgument,
@@ -54,6 +57,11 @@ class OnnxEngine:
         """Runtime, version, device and precision in one line."""
         threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
         return f"ONNX Runtime {onnxruntime.__version__}, CPU, {threads}, {self._precision}"
+
+    @property
+    def at_once(self) -> int:
+        """How many pictures are best given together."""
+        return _AT_ONCE
 
     @property
     def inputs(self) -> dict[str, tuple[int | str | None, ...]]:

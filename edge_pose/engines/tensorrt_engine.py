@@ -2,11 +2,12 @@
 
 In: the bytes of an engine that was built on this GPU, and pictures.  Out: arrays.  A batch is
 filled up to the next size that the engine was built for; each size is recorded once as a CUDA
-graph, from the copy in to the copy out, and launched as one.
+graph, from the network to the copy out, and launched as one.  How pictures get into the network's
+input is up to `Fill`: they are copied from here, or made there.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from edge_pose.engines.cuda import Buffer, Gpu, Graph
 from edge_pose.engines.tensorrt import EngineError, TensorRt
 
 log = logging.getLogger(__name__)
+
+Fill = Callable[[Buffer, int, int], None]
+"""Enqueues what puts `count` pictures, from the one at `begin` on, into a network's input."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +66,18 @@ class TensorRtEngine:
         return max(self._profiles)
 
     @property
+    def side_px(self) -> int:
+        """Side of the square pictures that go in as floats, channel by channel."""
+        *_, channels, height, width = self._engine.get_tensor_shape(self._input)
+        dtype = self._tensors[self._input].dtype
+        if channels != len("RGB") or height != width or dtype != np.float32:
+            raise EngineError(
+                f"{self._input} takes {channels} x {height} x {width} of {dtype}, but crops are "
+                "squares of three channels in float32; export the network again"
+            )
+        return int(width)
+
+    @property
     def description(self) -> str:
         """Runtime, version, device and precision in one line."""
         gpu = f"{self._gpu.name} (SM {self._gpu.compute_capability})"
@@ -69,7 +85,17 @@ class TensorRtEngine:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Infer; a batch that fits no engine is split or filled up."""
-        return self._gpu.call(lambda: self._run(inputs))
+        pictures = inputs[self._input]
+
+        def fill(into: Buffer, begin: int, count: int) -> None:
+            np.copyto(into.host[:count], pictures[begin : begin + count], casting="same_kind")
+            into.upload(self._gpu.stream)
+
+        return self.run_filled(len(pictures), fill)
+
+    def run_filled(self, count: int, fill: Fill) -> dict[str, np.ndarray]:
+        """Infer on `count` pictures that `fill` puts into place, on the thread of the GPU."""
+        return self._gpu.call(lambda: self._run(count, fill))
 
     def close(self) -> None:
         """Give back what the GPU holds; closing twice is fine."""
@@ -96,21 +122,20 @@ class TensorRtEngine:
         self._lanes.clear()
         self._engine = self._runtime = None
 
-    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, count: int, fill: Fill) -> dict[str, np.ndarray]:
         if self._engine is None:
             raise RuntimeError("the engine was closed")
-        pictures, most = inputs[self._input], self.at_once
+        most = self.at_once
         parts = [
-            self._run_batch(pictures[index : index + most])
-            for index in range(0, len(pictures), most)
+            self._run_batch(begin, min(most, count - begin), fill)
+            for begin in range(0, count, most)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _run_batch(self, pictures: np.ndarray) -> dict[str, np.ndarray]:
-        rows = len(pictures)
+    def _run_batch(self, begin: int, rows: int, fill: Fill) -> dict[str, np.ndarray]:
         batch = min(size for size in self._profiles if size >= rows)
         lane = self._lanes[batch]
-        np.copyto(lane.buffers[self._input].host[:rows], pictures, casting="same_kind")
+        fill(lane.buffers[self._input], begin, rows)
         if lane.graph is not None:
             lane.graph.launch()
         elif not self._enqueue(lane):
@@ -139,6 +164,8 @@ class TensorRtEngine:
         for name, tensor in self._tensors.items():
             buffers[name] = self._gpu.buffer(tuple(context.get_tensor_shape(name)), tensor.dtype)
             context.set_tensor_address(name, buffers[name].address)
+        # Rows that nobody asked for are computed too, on something finite.
+        buffers[self._input].upload(stream)
         # Once for real, because what TensorRT prepares on a first run cannot be recorded.
         if self._enqueue(lane):
             stream.synchronize()
@@ -148,7 +175,6 @@ class TensorRtEngine:
 
     def _enqueue(self, lane: _Lane) -> bool:
         stream = self._gpu.stream
-        lane.buffers[self._input].upload(stream)
         done = bool(lane.context.execute_async_v3(stream.handle))
         for name, tensor in self._tensors.items():
             if not tensor.is_input:

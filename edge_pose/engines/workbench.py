@@ -56,6 +56,13 @@ class Watch:
         """Hear that a precision will not be used."""
         log.warning("TensorRT at %s is not used: %s", precision, reason)
 
+    def crops(self, reason: str | None) -> None:
+        """Hear that the GPU cuts the crops, or why the CPU has to."""
+        if reason is None:
+            log.info("The GPU cuts the crops")
+        else:
+            log.warning("The CPU cuts the crops: %s", reason)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench:
