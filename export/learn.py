@@ -26,8 +26,8 @@ from train.pose_loss import Terms, total
 from train.student import decoded, sharper
 
 BATCH: Final = 16
-LEARNING_RATE: Final = 3e-4
-"""In units of each weight's usual size."""
+LEARNING_RATE: Final = 5e-6
+"""In units of each weight's usual size; ten times as much throws answers about (docs/log.md)."""
 _MM_PER_M: Final = 1000.0
 WEIGHTS: Final[Mapping[str, float]] = {
     "mm": 1 / 2.0,
@@ -150,6 +150,7 @@ def learn(
 
     """
     network = Rehearsal(calibrated, layers)
+    network.fix_all_but(layers)
     average = fit(
         network,
         lambda first: lesson.batches(first, seed),

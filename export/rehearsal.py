@@ -46,10 +46,11 @@ class Rehearsal(nn.Module):
         whole, rounded = constants(calibrated.model), constants(form)
         self.moved = nn.ParameterDict()
         """How far each weight and bias has moved, in units of its size, by `_key` of its name."""
-        self._numbers: list[str] = []
+        self._numbers: dict[str, tuple[str, str]] = {}
+        """Names of weight and bias, by layer."""
         convolutions = [node for node in calibrated.model.graph.node if node.op_type == "Conv"]
         for node in convolutions:
-            weight, bias = node.input[1:3]
+            weight, bias = self._numbers[node.name] = (node.input[1], node.input[2])
             largest = calibrated.channels[node.output[0]].largest
             begins_with = rounded if node.name in layers else whole
             self._add(weight, whole[weight], usual_size(whole[weight]))
@@ -57,7 +58,7 @@ class Rehearsal(nn.Module):
         self._image = form.graph.input[0].name
         self._program = program_of(
             form,
-            {node.name: (node.input[1], node.input[2]) for node in convolutions},
+            self._numbers,
             self.number,
             rounded=frozenset(layers),
         )
@@ -88,21 +89,27 @@ class Rehearsal(nn.Module):
         begin, size = self.get_buffer(f"begin {key}"), self.get_buffer(f"size {key}")
         return begin + size * self.moved[key]
 
+    def fix_all_but(self, layers: Sequence[str]) -> None:
+        """Let nothing learn but the weights and biases of these layers."""
+        free = {_key(name) for layer in layers for name in self._numbers[layer]}
+        for key, value in self.moved.items():
+            value.requires_grad_(key in free)
+
     @torch.no_grad()
     def learned(self, calibrated: Calibrated, average: Mapping[str, Tensor]) -> Calibrated:
         """Return the calibrated network with weights and biases from a state of this module."""
-        self.load_state_dict(average)
+        self.load_state_dict(average, strict=False)
         model = onnx.ModelProto()
         model.CopyFrom(calibrated.model)
+        own = {name for names in self._numbers.values() for name in names}
         for array in model.graph.initializer:
-            if array.name in self._numbers:
+            if array.name in own:
                 values = self.number(array.name).cpu().contiguous().numpy()
                 array.CopyFrom(numpy_helper.from_array(values, array.name))
         return replace(calibrated, model=model, is_learned=True)
 
     def _add(self, name: str, begin: np.ndarray, size: np.ndarray) -> None:
         key = _key(name)
-        self._numbers.append(name)
         self.moved[key] = nn.Parameter(torch.zeros(begin.shape))
         for what, values in (("begin", begin), ("size", size)):
             held = torch.from_numpy(np.array(values, np.float32))
