@@ -282,9 +282,19 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=rivals.MODELS, default=list(rivals.MODELS))
     parser.add_argument("--rivals-only", action="store_true", help="do not run edge-pose")
     parser.add_argument("--anew", action="store_true", help="rivals detect anew in every frame")
-    parser.add_argument("--bundle", help="model bundle for edge-pose, if not the one that ships")
+    parser.add_argument(
+        "--bundle",
+        nargs="+",
+        type=Path,
+        help="model bundles for edge-pose, if not the one that ships; several are compared on the "
+        "pictures on which all of them find somebody",
+    )
     arguments = parser.parse_args()
-    options = ["--bundle", arguments.bundle] if arguments.bundle else []
+    bundles: list[Path] = arguments.bundle or []
+    wanted: dict[str, tuple[str, ...]] = {
+        f"ours, {bundle.name}" if bundles[1:] else "ours": ("--bundle", str(bundle))
+        for bundle in bundles
+    } or {"ours": ()}
     try:
         sessions = desk.read_sessions(arguments.data)
         interpreter = rivals.prepare()
@@ -292,9 +302,10 @@ def main() -> int:
         truth = truth_of(sessions, references)
         clips: dict[str, list[ClipPoses]] = {}
         if not arguments.rivals_only:
-            clips["ours"] = [
-                poses for session in sessions for poses in our_poses(session, *options)
-            ]
+            for name, options in wanted.items():
+                clips[name] = [
+                    poses for session in sessions for poses in our_poses(session, *options)
+                ]
         for model in arguments.models:
             clips[model] = [
                 poses
