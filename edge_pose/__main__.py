@@ -86,7 +86,7 @@ MODEL: Final = (
         flag="--precision",
         setting="model.precision",
         choices=("auto", "int8", "fp16", "fp32"),
-        meaning="of the pose network (default: auto, the fastest that answers right)",
+        meaning="of the pose network (default: auto; int8 is faster on a CPU)",
     ),
     Option(
         flag="--threads",

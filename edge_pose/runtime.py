@@ -6,7 +6,7 @@ the GPU cuts the crops too, where its kernel compiles and gives the same.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +73,12 @@ def offered(bundle: Bundle) -> tuple[str, ...]:
     )
 
 
+def _from(precision: Precision, names: Sequence[str]) -> list[str]:
+    """Leave out what is faster than the precision that was asked for."""
+    first = 0 if precision == "auto" else _PRECISIONS.index(precision)
+    return [name for name in names if _PRECISIONS.index(name) >= first]
+
+
 def network_for(bundle: Bundle, label: str, precision: str) -> Path:
     """Where the form of a network lies that is closest to a precision and not beyond it."""
     for safer in _PRECISIONS[_PRECISIONS.index(precision) :]:
@@ -110,7 +116,8 @@ def open_engines(
         folder: where built engines are kept.
         choice: of the runtime.
         threads: of ONNX Runtime, for each network.
-        precision: the only one to use, `auto` for the fastest that answers right.
+        precision: of the pose network, and safer ones where it answers wrong; `auto` begins with
+            the fastest on TensorRT, and is single precision on ONNX Runtime.
         watch: is told how building goes.
         machine: how its GPU is reached.
 
@@ -132,12 +139,14 @@ def open_engines(
             raise EngineError(
                 f"no precision of {bundle.folder} can be used on TensorRT: {'; '.join(refused)}"
             )
-    on_cpu = open_on_cpu(bundle, stack, threads=threads, precision=precision)
+    on_cpu = open_on_cpu(
+        bundle, stack, threads=threads, precision=SAFEST if precision == "auto" else precision
+    )
     return Carried(
         engines=on_cpu.engines,
         precision=on_cpu.precision,
         deviation=on_cpu.deviation,
-        degraded="; ".join((*refused, *on_cpu.refused)) or None,
+        degraded="; ".join(filter(None, (*refused, on_cpu.refused))) or None,
     )
 
 
@@ -168,9 +177,7 @@ def _open_tensorrt(
             call=gpu.call,
             watch=watch,
         )
-        for name in offered(bundle):
-            if precision not in ("auto", name):
-                continue
+        for name in _from(precision, offered(bundle)):
             with ExitStack() as attempt:
                 try:
                     engines = _engines(bundle, bench, gpu, name, attempt)

@@ -14,7 +14,7 @@ import pytest
 from edge_pose.errors import EXIT_OPERATOR, ConfigError, SourceError
 from edge_pose.skeleton import NUM_JOINTS
 from train.__main__ import main
-from train.synth.camera import Camera
+from train.synth.camera import Camera, look_at
 from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photos
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
 from train.synth.frames import LabelledFrame
@@ -240,6 +240,39 @@ def test_workers_leave_when_the_command_is_killed(tmp_path: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in workers):
         assert time.monotonic() < give_up_s, "a worker outlived the command that started it"
         time.sleep(0.2)
+
+
+def test_one_fixed_camera_is_the_same_in_every_picture_and_shows_halls_only() -> None:
+    plans = chunk_plans(order(view="hall"), 0)
+    assert {plan.view for plan in plans} == {"hall"}
+    assert {plan.view for plan in chunk_plans(order(view="close"), 0)} == {"close"}
+    fixed = Mounting(
+        height_m=(4.8, 4.8),
+        pitch_deg=(47.0, 47.0),
+        field_of_view_deg=(95.0, 95.0),
+        roll_deg=(5.0, 5.0),
+    ).of(FACTORY)
+    poses = [
+        hall_camera(np.random.default_rng(seed), fixed, width_px=64, height_px=48).camera_from_world
+        for seed in range(3)
+    ]
+    np.testing.assert_array_equal(poses[0], poses[1])
+    np.testing.assert_array_equal(poses[0], poses[2])
+    # What is level runs down to the right, by the roll, in such a picture.
+    np.testing.assert_allclose(poses[0][:2, 0], [np.cos(np.radians(5)), np.sin(np.radians(5))])
+
+
+def test_without_a_roll_cameras_are_turned_as_they_always_were() -> None:
+    camera = hall_camera(np.random.default_rng(3), FACTORY, width_px=64, height_px=48)
+    rng = np.random.default_rng(3)
+    pitch_rad = np.radians(rng.uniform(*FACTORY.hall_pitch_deg))
+    position_m = np.array([0, 0, rng.uniform(*FACTORY.hall_height_m)])
+    rng.uniform(*FACTORY.field_of_view_deg)
+    forward = np.array([0, np.cos(pitch_rad), -np.sin(pitch_rad)])
+    expected = look_at(
+        position_m, position_m + forward, roll_rad=np.radians(rng.uniform(-1, 1) * 8.0)
+    )
+    np.testing.assert_array_equal(camera.camera_from_world, expected)
 
 
 def test_cameras_hang_as_a_line_mounts_them_and_all_else_stays_the_sites() -> None:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "inventions": ("train.inventions_command", "collect what a detector takes for people"),
     "evaluate": ("train.evaluate", "measure or calibrate a pose network on held-out people"),
     "report": ("train.report", "write one HTML page from results, with a go or no-go"),
+    "mounting": ("train.mounting.command", "tell how cameras hang from the people they see"),
     "synth": ("train.synth.command", "render labelled pictures of people who do not exist"),
 }
 

@@ -65,7 +65,7 @@ class ModelConfig:
     ] = "auto"
     precision: Annotated[
         Literal["auto", "int8", "fp16", "fp32"],
-        Key("Of the pose network; auto: the fastest that answers as the workshop measured"),
+        Key("Of the pose network; auto: the fastest with TensorRT, single without"),
     ] = "auto"
     max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
     threads: Annotated[

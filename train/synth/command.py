@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from edge_pose.errors import EdgePoseError, SourceError
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
-from train.synth.frames import FramePlan, Studio, compose_frame, plan_frames
+from train.synth.frames import HALL_SHARE, FramePlan, Studio, compose_frame, plan_frames
 from train.synth.garments import open_wardrobe
 from train.synth.opengl import RendererKind, open_context
 from train.synth.renderer import Renderer
@@ -35,6 +35,8 @@ FRAMES_PER_CHUNK: Final = 64
 RECIPE: Final = 3
 """Raised whenever the same seed gives other pictures than before."""
 LONGEST_PHOTO_SIDE_PX: Final = 640
+HALL_SHARES: Final = {"both": HALL_SHARE, "close": 0.0, "hall": 1.0}
+"""What `--view` may name, and how many of the pictures then are whole ones of a hall."""
 PHOTO_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -52,6 +54,8 @@ class Order:
     backgrounds: Path | None
     size_px: int
     renderer: RendererKind
+    view: str = "both"
+    """Of `HALL_SHARES`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--camera-height", "M", "above the floor"),
         ("--field-of-view", "DEG", "across the picture"),
         ("--camera-pitch", "DEG", "below the horizon, where a hall is seen"),
+        (
+            "--camera-roll",
+            "DEG",
+            "about the camera's own axis; what is level then runs down to the right",
+        ),
     ):
         parser.add_argument(
             name,
@@ -71,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=(f"LEAST_{unit}", f"MOST_{unit}"),
             help=f"{meaning}, as the line's own cameras are mounted, in place of the site's",
         )
+    parser.add_argument(
+        "--view",
+        choices=list(HALL_SHARES),
+        default="both",
+        help="windows about one person, whole pictures of a hall, or both",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument(
         "--processes",
@@ -100,6 +115,7 @@ def main(arguments: argparse.Namespace) -> None:
                 height_m=_pair(arguments.camera_height),
                 field_of_view_deg=_pair(arguments.field_of_view),
                 pitch_deg=_pair(arguments.camera_pitch),
+                roll_deg=_pair(arguments.camera_roll),
             ),
             seed=arguments.seed,
             processes=arguments.processes,
@@ -107,6 +123,7 @@ def main(arguments: argparse.Namespace) -> None:
             backgrounds=arguments.backgrounds,
             size_px=arguments.size,
             renderer=arguments.renderer,
+            view=arguments.view,
         ),
     )
 
@@ -157,6 +174,7 @@ def _recipe(order: Order, renderer_name: str) -> dict[str, object]:
         "recipe": RECIPE,
         "site": order.site,
         **order.mounting.words(),
+        **({} if order.view == "both" else {"view": order.view}),
         "seed": order.seed,
         "size_px": order.size_px,
         "frames_per_chunk": FRAMES_PER_CHUNK,
@@ -206,7 +224,8 @@ def _rng_of(order: Order, index: int, purpose: int) -> np.random.Generator:
 
 def chunk_plans(order: Order, index: int) -> list[FramePlan]:
     """Plan the frames of one chunk."""
-    return plan_frames(_rng_of(order, index, 0), FRAMES_PER_CHUNK)
+    share = HALL_SHARES[order.view]
+    return plan_frames(_rng_of(order, index, 0), FRAMES_PER_CHUNK, hall_share=share)
 
 
 class _Worker:

@@ -74,11 +74,13 @@ class LabelledFrame:
     seed: int
 
 
-def plan_frames(rng: np.random.Generator, count: int) -> list[FramePlan]:
+def plan_frames(
+    rng: np.random.Generator, count: int, *, hall_share: float = HALL_SHARE
+) -> list[FramePlan]:
     """Decide views and head counts of a number of pictures."""
     plans = []
     for _ in range(count):
-        is_hall = rng.random() < HALL_SHARE
+        is_hall = rng.random() < hall_share
         shares = HALL_PEOPLE if is_hall else CLOSE_PEOPLE
         plans.append(
             FramePlan(

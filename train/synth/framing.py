@@ -56,7 +56,7 @@ def close_camera(
             camera_from_world=look_at(
                 position_m,
                 target_m,
-                roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg),
+                roll_rad=_roll_rad(rng, site),
             ),
             width_px=WIDE_PX[0],
             height_px=WIDE_PX[1],
@@ -66,6 +66,10 @@ def close_camera(
         if points_m[:, 2].min() > LEAST_DEPTH_M and clear.all():
             break
     return _cut(rng, wide, points_m, size_px)
+
+
+def _roll_rad(rng: np.random.Generator, site: Site) -> float:
+    return float(np.radians(site.roll_middle_deg + rng.uniform(-1, 1) * site.roll_deg))
 
 
 def _cut(
@@ -127,7 +131,7 @@ def hall_camera(rng: np.random.Generator, site: Site, *, width_px: int, height_p
         camera_from_world=look_at(
             position_m,
             position_m + forward,
-            roll_rad=np.radians(rng.uniform(-1, 1) * site.roll_deg),
+            roll_rad=_roll_rad(rng, site),
         ),
         width_px=width_px,
         height_px=height_px,

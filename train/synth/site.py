@@ -32,6 +32,7 @@ class Site:
     hall_height_m: Range
     field_of_view_deg: Range
     roll_deg: float
+    """Cameras are turned by up to so much either way about the middle of their roll."""
     hall_pitch_deg: Range
     codec: Literal["jpeg", "webp"]
     codec_quality: tuple[int, int]
@@ -39,6 +40,8 @@ class Site:
     """Standard deviation of the sensor's noise at full signal, as a share of white."""
     mono_share: float
     low_light_share: float
+    roll_middle_deg: float = 0.0
+    """Where it is positive, what is level runs down to the right in the picture."""
 
 
 FACTORY: Final = Site(
@@ -133,8 +136,13 @@ DOCK: Final = Site(
     low_light_share=0.5,
 )
 
-_POSSIBLE: Final[Mapping[str, Range]] = MappingProxyType(
-    {"height_m": (0.2, 20.0), "field_of_view_deg": (15.0, 130.0), "pitch_deg": (-20.0, 85.0)}
+POSSIBLE: Final[Mapping[str, Range]] = MappingProxyType(
+    {
+        "height_m": (0.2, 20.0),
+        "field_of_view_deg": (15.0, 130.0),
+        "pitch_deg": (-20.0, 85.0),
+        "roll_deg": (-90.0, 90.0),
+    }
 )
 
 SITES: Final = {site.name: site for site in (FACTORY, OTHER, DOCK)}
@@ -147,6 +155,7 @@ class Mounting:
     height_m: Range | None = None
     field_of_view_deg: Range | None = None
     pitch_deg: Range | None = None
+    roll_deg: Range | None = None
 
     def __post_init__(self) -> None:
         """Refuse ranges that hold nothing, and cameras that see nothing.
@@ -155,7 +164,7 @@ class Mounting:
             ConfigError: the least is more than the most, or either is beyond what a camera can do.
 
         """
-        for name, limits in _POSSIBLE.items():
+        for name, limits in POSSIBLE.items():
             found = getattr(self, name)
             if found is not None and not limits[0] <= found[0] <= found[1] <= limits[1]:
                 raise ConfigError(
@@ -166,13 +175,17 @@ class Mounting:
     def of(self, site: Site) -> Site:
         """Return the site as these cameras see it; what is not known stays the site's."""
         height, view, pitch = self.height_m, self.field_of_view_deg, self.pitch_deg
-        return replace(
+        mounted = replace(
             site,
             camera_height_m=height or site.camera_height_m,
             hall_height_m=height or site.hall_height_m,
             field_of_view_deg=view or site.field_of_view_deg,
             hall_pitch_deg=pitch or site.hall_pitch_deg,
         )
+        if self.roll_deg is None:
+            return mounted
+        least, most = self.roll_deg
+        return replace(mounted, roll_deg=(most - least) / 2, roll_middle_deg=(least + most) / 2)
 
     def words(self) -> dict[str, list[float]]:
         """Return what is known by name, for a recipe; nothing where nothing is."""
