@@ -316,11 +316,11 @@ def test_the_command_builds_what_ships_for_another_gpu_and_keeps_it(
     assert run(folder=tmp_path, target="SM86") == EXIT_OK
     first = capfd.readouterr().out.splitlines()
     assert [line.split()[:3] for line in first] == [
-        ["ok", "fp32", label] for label in ("detector", "pose")
+        ["ok", precision, label] for precision in ("fp16", "fp32") for label in ("detector", "pose")
     ]
     assert all(", built in " in line for line in first)
     assert run(folder=tmp_path, target="SM86") == EXIT_OK
-    assert capfd.readouterr().out.count(", built before") == 2
+    assert capfd.readouterr().out.count(", built before") == 4
 
 
 def test_the_command_names_a_gpu_that_cannot_be_built_for(
@@ -328,8 +328,10 @@ def test_the_command_names_a_gpu_that_cannot_be_built_for(
 ) -> None:
     assert run(folder=tmp_path, target="SM87") == EXIT_OPERATOR
     lines = capfd.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("FAIL  fp32      TensorRT-RTX") for line in lines)
+    assert [line.split()[:2] for line in lines] == [
+        ["FAIL", precision] for precision in ("fp16", "fp16", "fp32", "fp32")
+    ]
+    assert all("TensorRT-RTX" in line for line in lines)
     assert list(tmp_path.glob("*.engine")) == []
 
 

@@ -17,6 +17,7 @@ from edge_pose.engines.cuda import Gpu, GpuError, why_no_gpu
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.engines.tensorrt import EngineError, TensorRt, load
 from edge_pose.engines.tensorrt_engine import TensorRtEngine
+from edge_pose.runtime import network_for
 from export.half import halved
 from export.quantise import fold
 from gpus import BATCHES, FakeCuda, FakeTensorRt
@@ -90,6 +91,15 @@ def test_every_network_that_ships_builds_in_both_precisions(rtx: TensorRt, label
         len(rtx.build(network, where=label, target=TARGET).engine) for network in (single, half)
     )
     assert 1_000_000 < small < 0.8 * large
+
+
+def test_the_form_in_halves_that_ships_builds_and_is_smaller(rtx: TensorRt) -> None:
+    bundle = open_bundle()
+    single, half = (
+        len(rtx.build(path.read_bytes(), where=path.name, target=TARGET).engine)
+        for path in (bundle.path_of("pose"), network_for(bundle, "pose", "fp16"))
+    )
+    assert 1_000_000 < half < 0.95 * single, "what stays whole is an eighth of the work"
 
 
 @pytest.mark.parametrize("body", [np.float32, np.float16])
