@@ -5,7 +5,8 @@
 In: run folders of `python -m train student` that differ in `--start` alone.  Out: a Markdown table:
 error on rendered people of the other site and on real groups held out, size, multiplications, and
 milliseconds a crop on ONNX Runtime in single precision and after post-training quantisation to
-INT8, with what the quantisation moves.  Times are minima of interleaved runs, and stand also as a
+INT8, with what the quantisation moves; and the engine in halves that TensorRT-RTX builds for a GPU
+that need not be here.  Times are minima of interleaved runs, and stand also as a
 ratio to the first run's single precision on one thread, since machines differ.
 
 Quantisation here is the plain recipe (static, symmetric weights per channel, min-max over 64 crops
@@ -32,8 +33,11 @@ from onnxruntime.quantization import (
 )
 from torch import nn
 
+from edge_pose.engines.tensorrt import load
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose
+from export.half import halved
+from export.quantise import fold
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import crops_of
@@ -45,6 +49,8 @@ from train.student import INPUT_SIZE_PX, PoseNet
 from train.student_command import load_student
 
 ROUNDS: Final = 40
+TARGET: Final = "SM86"
+"""GeForce of the 30 series, the nearest to an Orin (SM87) that TensorRT-RTX knows."""
 CALIBRATION_CROPS: Final = 64
 Images = Float32[np.ndarray, "n 3 side side"]
 
@@ -93,6 +99,14 @@ def build(run: Path, images: Images, folder: Path) -> Candidate:
     )
     steps = int(recipe["steps"])
     return Candidate(name=recipe["start"], steps=steps, network=network, single=single, int8=int8)
+
+
+def engine_in_halves(candidate: Candidate) -> tuple[float, float]:
+    """Build for `TARGET`; return the seconds that took and the engine's megabytes."""
+    network = halved(fold(candidate.single)).SerializeToString()
+    start_ns = time.perf_counter_ns()
+    built = load().build(network, where=candidate.name, target=TARGET)
+    return (time.perf_counter_ns() - start_ns) / 1e9, len(built.engine) / 1e6
 
 
 def multiplications(network: nn.Module) -> float:
@@ -181,6 +195,7 @@ def rows(
     one, two = (fastest_ms(paths, threads, held[:1]) for threads in (1, 2))
     for number, candidate in enumerate(candidates):
         rendered, real = (errors(candidate, people, most) for people in sets)
+        took_s, engine_mb = engine_in_halves(candidate)
         single_ms, int8_ms = one[2 * number], one[2 * number + 1]
         yield (
             candidate.name,
@@ -195,6 +210,7 @@ def rows(
             f"{single_ms / one[0]:.2f}",
             f"{int8_ms:.1f} / {two[2 * number + 1]:.1f}",
             f"{moved_px(candidate, held):.1f}",
+            f"{engine_mb:.1f} / {took_s:.0f}",
         )
 
 
@@ -211,6 +227,7 @@ HEAD: Final = (
     "times the first",
     "INT8 ms, 1 / 2 threads",
     "INT8 moves px",
+    "engine in halves MB / built in s",
 )
 
 

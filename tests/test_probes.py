@@ -81,6 +81,20 @@ def test_joints_that_lie_linearly_in_the_features_are_found_and_those_that_do_no
     assert linear_probe(known, unrelated).mpjpe_mm.mean > 15
 
 
+def test_a_unit_that_is_loud_for_the_first_time_does_not_throw_anybody_far() -> None:
+    fitted, held_out = bodies(1, 200), bodies(2, 80)
+    faint = np.random.default_rng(7).normal(scale=1e-3, size=(200, 1)).astype(np.float32)
+    known = Known(features=np.hstack([mixed(fitted, 40), faint]), joints_m=fitted)
+
+    def error_mm(loud: float) -> float:
+        unit = np.zeros((80, 1), np.float32)
+        unit[3] = loud
+        unseen = Known(features=np.hstack([mixed(held_out, 40), unit]), joints_m=held_out)
+        return linear_probe(known, unseen).mpjpe_mm.mean
+
+    assert error_mm(loud=1e4) == pytest.approx(error_mm(loud=0.0), rel=0.05)
+
+
 def test_without_information_the_probe_answers_the_mean_pose() -> None:
     fitted, held_out = bodies(1, 60), bodies(2, 40)
     silent = np.full((60, 3), 2.5, np.float32)

@@ -150,11 +150,17 @@ def as_map(features: Tensor) -> Tensor:
 
 
 def linear_probe(fitted: Known, held_out: Known) -> ProbeResult:
-    """Read joints from frozen features by ridge regression (see the module)."""
+    """Read joints from frozen features by ridge regression (see the module).
+
+    Features of held-out people are brought to the range that was fitted: a unit that was next to
+    silent there and is loud here would throw one person tens of metres, and the mean with them.
+    """
     middle, scale = _standard(fitted.features)
     outputs = fitted.joints_m.reshape(len(fitted), -1).astype(np.float64)
-    ridge = fit_ridge((fitted.features.astype(np.float64) - middle) / scale, outputs)
-    read = ridge((held_out.features.astype(np.float64) - middle) / scale)
+    known = (fitted.features.astype(np.float64) - middle) / scale
+    ridge = fit_ridge(known, outputs)
+    asked = (held_out.features.astype(np.float64) - middle) / scale
+    read = ridge(np.clip(asked, known.min(axis=0), known.max(axis=0)))
     return _judge(read.reshape(held_out.joints_m.shape), fitted, held_out)
 
 
