@@ -103,7 +103,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _form(word: str) -> tuple[tuple[str, str], Path]:
-    """Read `pose.fp16=FILE`; argparse says which option a ValueError belongs to."""
+    """Read `pose.fp16=FILE`."""
     name, _, file = word.partition("=")
     label, _, form = name.partition(".")
     if label not in OUTPUTS or form not in FORMS or not file:

@@ -22,7 +22,14 @@ from export.calibration import draw
 from export.half import halved
 from export.parity import Tolerance, differences
 from export.quantise import fold
-from export.sensitivity import Judge, LayerCost, answers_in, judge_by, multiplications
+from export.sensitivity import (
+    Judge,
+    LayerCost,
+    answers_in,
+    judge_by,
+    last_that_holds,
+    multiplications,
+)
 
 FILE: Final = "pose.fp16.onnx"
 
@@ -113,12 +120,8 @@ def stay_whole(
     def first(count: int) -> tuple[str, ...]:
         return tuple(cost.layer for cost in dearest[:count])
 
-    fails, fits = -1, len(dearest)
-    while fits - fails > 1:
-        middle = (fits + fails) // 2
-        if judge(halved(single, first(middle))).share_of(limit) <= 1.0:
-            fits = middle
-        else:
-            fails = middle
-    chosen = set(first(fits))
+    def keeps(count: int) -> bool:
+        return judge(halved(single, first(count))).share_of(limit) <= 1.0
+
+    chosen = set(first(last_that_holds(len(dearest), -1, keeps)))
     return tuple(cost.layer for cost in costs if cost.layer in chosen)

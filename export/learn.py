@@ -58,8 +58,8 @@ class Lesson:
         """
         self._pictures = pictures
         self._spec = spec
-        self._names = Roles(calibrated)
         plain = Rehearsal(calibrated, ()).eval()
+        self._names = Roles(calibrated, plain.returned)
         parts: list[dict[str, Tensor]] = []
         with torch.no_grad():
             for first in trange(0, len(pictures), BATCH, desc="asking", unit="batch"):
@@ -103,9 +103,8 @@ class Lesson:
 class Roles:
     """Which of the maps that a pose network ends in is head, reach and heat."""
 
-    def __init__(self, calibrated: Calibrated) -> None:
-        """Tell them by the names of the weights that made them."""
-        ends = Rehearsal(calibrated, ()).returned
+    def __init__(self, calibrated: Calibrated, ends: Sequence[str]) -> None:
+        """Tell the maps at the ends by the names of the weights that made them."""
         made_by = {
             node.output[0]: node.input[1]
             for node in calibrated.model.graph.node

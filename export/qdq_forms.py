@@ -27,7 +27,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-_MOST_INT8: Final = 127
+MOST_INT8: Final = 127
 _MIDDLE_UINT8: Final = 128
 _LARGEST_BIAS: Final = 2.0**30
 """In units; beyond it int32 would overflow once the products are added."""
@@ -101,7 +101,7 @@ def whole_biases(model: onnx.ModelProto) -> int:
     """Make float biases of quantised layers int32; return how many."""
     graph = model.graph
     arrays = constants(model)
-    producer = {name: node for node in graph.node for name in node.output}
+    producer = producers_of(model)
     changed = 0
     for node in list(graph.node):
         if node.op_type not in _WEIGHTED or len(node.input) < 3 or node.input[2] not in arrays:
@@ -156,6 +156,11 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {array.name: numpy_helper.to_array(array) for array in model.graph.initializer}
 
 
+def producers_of(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Return who writes each tensor."""
+    return {name: node for node in model.graph.node for name in node.output}
+
+
 def readers_of(model: onnx.ModelProto) -> Mapping[str, Sequence[onnx.NodeProto]]:
     """Return who reads each tensor; nobody for unknown names."""
     readers: defaultdict[str, list[onnx.NodeProto]] = defaultdict(list)
@@ -185,7 +190,7 @@ def _starts_at_zero(
         and high is not None
         and float(low) == 0.0
         and all(
-            float(arrays[reader.input[1]]) * _MOST_INT8 <= float(high) * _SLACK
+            float(arrays[reader.input[1]]) * MOST_INT8 <= float(high) * _SLACK
             for reader in following
         )
     )

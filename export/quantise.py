@@ -25,10 +25,10 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from export.activations import Channels, Images, channels, ranges
 from export.equalise import equalise, is_depthwise
+from export.qdq_forms import MOST_INT8
 from export.sums import ends_of_terms, spare_float_readers, sums_between
 
 QUANTISED: Final = ("Conv", "Add")
-_STEPS: Final = 127
 _SMALLEST_HALVED: Final = 64
 """Float weights with fewer numbers are not worth a Cast."""
 _NOTHING: Final = 1e-12
@@ -128,7 +128,7 @@ def _round_weights(
         weights = numpy_helper.to_array(arrays[node.input[1]]).astype(np.float64)
         axes = tuple(range(1, weights.ndim))
         if node.name in layers:
-            step = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), _NOTHING) / _STEPS
+            step = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), _NOTHING) / MOST_INT8
             rounded = np.rint(weights / step) * step
         elif weights.size >= _SMALLEST_HALVED:
             rounded = weights.astype(np.float16).astype(np.float64)

@@ -18,9 +18,8 @@ from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
-from export.qdq_forms import DEQUANTISE, QUANTISE, constants, readers_of
+from export.qdq_forms import DEQUANTISE, MOST_INT8, QUANTISE, constants, producers_of, readers_of
 
-_STEPS: Final = 127
 _NOTHING: Final = 1e-12
 
 _Compute = Callable[[dict[str, Tensor]], Tensor]
@@ -68,7 +67,7 @@ def program_of(
     form = _Form(
         model=model,
         arrays=constants(model),
-        producer={name: node for node in model.graph.node for name in node.output},
+        producer=producers_of(model),
         readers=readers_of(model),
         answers=frozenset(output.name for output in model.graph.output),
     )
@@ -124,14 +123,14 @@ def rounded_by_channel(filters: Tensor) -> Tensor:
     largest = filters.detach().abs().amax((1, 2, 3)).clamp_min(_NOTHING)
     zeros = torch.zeros(len(filters), dtype=torch.int32, device=filters.device)
     return torch.fake_quantize_per_channel_affine(
-        filters, largest / _STEPS, zeros, 0, -_STEPS, _STEPS
+        filters, largest / MOST_INT8, zeros, 0, -MOST_INT8, MOST_INT8
     )
 
 
 def _rounding(node: onnx.NodeProto, form: _Form) -> _Compute:
     """Round a map; where nobody else reads the activation before it, both in one go."""
     source, step = node.input[0], float(form.arrays[node.input[1]])
-    least, most = -_STEPS - 1, _STEPS
+    least, most = -MOST_INT8 - 1, MOST_INT8
     if _rounded_at_once(source, form):
         active = form.producer[source]
         source, least = active.input[0], 0

@@ -122,15 +122,25 @@ def choose(
     def first(count: int) -> list[str]:
         return [layer for block in cheapest[:count] for layer in block]
 
-    fits, fails = 0, len(cheapest) + 1
-    while fails - fits > 1:
-        middle = (fits + fails) // 2
-        if judge(quantise(calibrated, first(middle))).share_of(limit) <= 1.0:
-            fits = middle
-        else:
-            fails = middle
-    chosen = set(first(fits))
+    def keeps(count: int) -> bool:
+        return judge(quantise(calibrated, first(count))).share_of(limit) <= 1.0
+
+    chosen = set(first(last_that_holds(0, len(cheapest) + 1, keeps)))
     return tuple(layer for layer in calibrated.layers if layer in chosen)
+
+
+def last_that_holds(holding: int, failing: int, holds: Callable[[int], bool]) -> int:
+    """Halve the way between a number that holds and one that does not; return the last that holds.
+
+    Neither of the two is asked.
+    """
+    while abs(failing - holding) > 1:
+        middle = (failing + holding) // 2
+        if holds(middle):
+            holding = middle
+        else:
+            failing = middle
+    return holding
 
 
 def blocks(calibrated: Calibrated) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx
 
-from export.qdq_forms import QUANTISE, constants, readers_of
+from export.qdq_forms import QUANTISE, constants, producers_of, readers_of
 
 
 def ends_of_terms(model: onnx.ModelProto) -> dict[str, float]:
@@ -18,7 +18,7 @@ def ends_of_terms(model: onnx.ModelProto) -> dict[str, float]:
     Where the other term lies in 0..c itself, a term beyond ±c brings the sum to the same end as ±c.
     """
     arrays = constants(model)
-    producer = _producers(model)
+    producer = producers_of(model)
     readers = readers_of(model)
     ends: dict[str, float] = {}
 
@@ -42,7 +42,7 @@ def ends_of_terms(model: onnx.ModelProto) -> dict[str, float]:
 
 def sums_between(model: onnx.ModelProto, layers: Collection[str]) -> list[str]:
     """Name the sums of two maps that quantised layers write, and some quantised layer reads."""
-    readers, producer = readers_of(model), _producers(model)
+    readers, producer = readers_of(model), producers_of(model)
     quantised = set(layers)
     sums: list[str] = []
 
@@ -69,7 +69,7 @@ def spare_float_readers(model: onnx.ModelProto, quantised: Collection[str]) -> N
 
     What a quantised layer writes is rounded for everybody, for its kernel gives nothing else.
     """
-    readers, producer = readers_of(model), _producers(model)
+    readers, producer = readers_of(model), producers_of(model)
     source_of = {
         rounded: quantise.input[0]
         for quantise in model.graph.node
@@ -81,11 +81,6 @@ def spare_float_readers(model: onnx.ModelProto, quantised: Collection[str]) -> N
     for node in model.graph.node:
         if node.name not in quantised:
             node.input[:] = [source_of.get(name, name) for name in node.input]
-
-
-def _producers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Return who writes each tensor."""
-    return {name: node for node in model.graph.node for name in node.output}
 
 
 def _is_written_by(

@@ -89,7 +89,7 @@ def test_gradients_pass_rounding_and_not_the_end_of_its_range() -> None:
 
 def test_a_network_that_is_no_pose_network_is_refused() -> None:
     with pytest.raises(ConfigError, match="head, reach and heat"):
-        Roles(calibrated())
+        Roles(calibrated(), Rehearsal(calibrated(), ()).returned)
 
 
 def test_a_rounded_network_learns_back_what_was_spoiled() -> None:
