@@ -13,6 +13,8 @@ from edge_pose.boxes import overlaps
 from edge_pose.clock import NS_PER_S
 
 QUIET_NS: Final = NS_PER_S
+QUIET_WHEN_MISSED_NS: Final = NS_PER_S // 10
+"""The same where somebody was just lost: they are looked for, but not in every frame."""
 _SAME_OVERLAP: Final = 0.7
 """Somebody who moves or comes out from behind something is soon in another box than this."""
 
@@ -28,13 +30,15 @@ class Refusals:
         """Note that nobody was seen in a box."""
         self._boxes.append((at_ns, box_px))
 
-    def cover(self, box_px: Float32[np.ndarray, "4"], at_ns: int) -> bool:
+    def cover(
+        self, box_px: Float32[np.ndarray, "4"], at_ns: int, *, quiet_ns: int = QUIET_NS
+    ) -> bool:
         """Tell whether a box is much like one that was refused a short while ago."""
         self._boxes = [(then, box) for then, box in self._boxes if 0 <= at_ns - then < QUIET_NS]
-        if not self._boxes:
+        recent = [box for then, box in self._boxes if at_ns - then < quiet_ns]
+        if not recent:
             return False
-        refused = np.stack([box for _, box in self._boxes])
-        return bool(overlaps(box_px[np.newaxis], refused).max() >= _SAME_OVERLAP)
+        return bool(overlaps(box_px[np.newaxis], np.stack(recent)).max() >= _SAME_OVERLAP)
 
     def clear(self) -> None:
         """Forget all: the pictures are others now."""

@@ -16,7 +16,7 @@ from edge_pose.assign import assign
 from edge_pose.boxes import contains_middle, is_inside, overlaps
 from edge_pose.likeness import box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
-from edge_pose.refusals import Refusals
+from edge_pose.refusals import QUIET_WHEN_MISSED_NS, Refusals
 from edge_pose.region import Region
 from edge_pose.sighting import (
     LEAST_LIKENESS,
@@ -162,7 +162,10 @@ class Tracker:
                 detection = found[matched]
                 if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
                     box, region = detection.box_px, None
-            if is_inside(box, frame_size_px):
+            hopeless = not track.visible and self._refusals.cover(
+                box, at_ns, quiet_ns=QUIET_WHEN_MISSED_NS
+            )
+            if is_inside(box, frame_size_px) and not hopeless:
                 proposals.append(
                     Proposal(box_px=box, region=region, track=track, detection=detection)
                 )
@@ -186,7 +189,7 @@ class Tracker:
         )
         seen = {id(proposal) for sighting in sightings for proposal in sighting.proposals}
         for proposal in proposals:
-            if proposal.track is None and id(proposal) not in seen:
+            if proposal.region is None and id(proposal) not in seen:
                 self._refusals.add(proposal.box_px, at_ns)
         pairs = assign(fit(self._tracks, sightings, at_ns), least=LEAST_LIKENESS)
         for track in self._tracks:

@@ -408,3 +408,19 @@ def test_nobody_is_expected_once_time_runs_backwards() -> None:
     for _ in range(4):
         stage.play(pose_at(400.0))
     assert stage.tracker.expect(stage.at_ns - 1, frame_size_px=SIZE) == []
+
+
+def test_somebody_lost_is_looked_for_again_soon_but_not_in_every_frame() -> None:
+    stage = Stage()
+    for _ in range(4):
+        stage.play(pose_at(400.0))
+    hidden = detection_of(pose_at(400.0))
+
+    def looks_after(at_ms: int) -> int:
+        at_ns = stage.at_ns + at_ms * MS
+        proposals = stage.tracker.propose(at_ns, [hidden], frame_size_px=SIZE, views=WHOLE)
+        nobody = [pose_at(-900.0, presence=0.02) for _ in proposals]
+        stage.tracker.update(at_ns, proposals, nobody)
+        return len(proposals)
+
+    assert [looks_after(at_ms) for at_ms in (33, 66, 99, 132, 165, 198)] == [1, 1, 0, 0, 0, 1]
