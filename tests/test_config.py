@@ -67,6 +67,7 @@ def test_settings_are_frozen() -> None:
         ("[mqtt]\nbroker = 'host:99999'", "the broker address 'host:99999': Port out of range"),
         ("[camera]\nfx_px = 900\nhfov_deg = 60", "both describe the lens"),
         ("[mqtt]\nkey_file = 'k'", "mqtt.cert_file and mqtt.key_file belong together"),
+        ("[metrics]\nhost = '0.0.0.0'", "metrics.host is '0.0.0.0', which others could reach"),
         ("[camera", "is not TOML"),
     ],
 )

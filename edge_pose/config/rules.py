@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, parse_broker
+from edge_pose.address import Broker, Topics, is_loopback, parse_broker
 from edge_pose.config import Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
@@ -15,6 +15,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
     _check_secrets(config, origins)
+    _check_metrics(config, origins)
     topics(config)
     broker(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
@@ -39,6 +40,16 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{origin} is {redact(source)} with a password in it, which others on this machine can "
             "read; leave it out and set camera.username and camera.password_file"
+        )
+
+
+def _check_metrics(config: Config, origins: Mapping[str, str]) -> None:
+    host = config.metrics.host
+    if not is_loopback(host):
+        raise ConfigError(
+            f"{origins['metrics.host']}: metrics.host is {host!r}, which others could reach; "
+            "wanted a loopback address such as 127.0.0.1, with the site's proxy before it where "
+            "figures must leave the machine"
         )
 
 
