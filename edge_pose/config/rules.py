@@ -1,5 +1,6 @@
 """Rules that more than one key, or the meaning of a text, must obey."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,14 +71,21 @@ def broker(config: Config) -> Broker | None:
         password_file=mqtt.password_file,
         ca_file=mqtt.ca_file,
         cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
+        key_file=None if mqtt.key_file is None else credential(mqtt.key_file),
     )
+
+
+def credential(path: Path) -> Path:
+    """Seek a bare file name among the credentials that systemd handed over, where it did."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / path if folder and len(path.parts) == 1 else path
 
 
 def secret(path: Path | None, *, name: str) -> str | None:
     """Read the first line of a secret's file."""
     if path is None:
         return None
+    path = credential(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from edge_pose.message import Info
 from edge_pose.metrics.exposition import Family, by_label, counter, gauge
 from edge_pose.metrics.tally import Linked, Tally
 from edge_pose.notify import Heartbeat
+from edge_pose.time_sync import time_sync
 
 FRAME_LIMIT_S: Final = 5.0
 """Older than this, the last frame does not show that we are ready."""
@@ -91,6 +92,7 @@ class Watched:
             self.heartbeat.silence_s(),
         )
         yield from _of_device(self.root, self.data)
+        yield from _of_clock()
         yield from _of_process(self.root, self._started_ms)
 
 
@@ -187,6 +189,20 @@ def _of_device(root: Path, data: Path) -> Iterator[Family]:
         "edge_pose_disk_free_bytes",
         "What can still be written where the appliance keeps its files.",
         device.disk_free_bytes(data),
+    )
+
+
+def _of_clock() -> Iterator[Family]:
+    sync = time_sync()
+    yield gauge(
+        "edge_pose_clock_synchronised",
+        "Whether somebody keeps the wall clock right.",
+        None if sync is None else sync.synchronised,
+    )
+    yield gauge(
+        "edge_pose_clock_error_seconds",
+        "How far the wall clock may be off, as far as the kernel knows.",
+        None if sync is None else sync.error_ms / MS_PER_S,
     )
 
 
