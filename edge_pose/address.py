@@ -1,5 +1,6 @@
 """Where a broker is, how to get in, and under which topics we speak there; no network here."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,14 @@ class Topics:
     def camera(self, leaf: str) -> str:
         """Name a topic of the camera: `status`, `meta`, `pose`, `stats` or `person/<slot>`."""
         return f"{self.root}/{self.device}/{self.cam}/{leaf}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_topic_prefix(prefix: str) -> None:

@@ -4,19 +4,23 @@ import logging
 import os
 import threading
 from contextlib import ExitStack
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from edge_pose.address import Broker
 from edge_pose.capture import open_source
 from edge_pose.config import Config
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import topics
+from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
 from edge_pose.report import ReportSink
+
+if TYPE_CHECKING:
+    from edge_pose.metrics import Watched
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +32,17 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
     """Watch the camera and send what is seen until it ends or somebody asks to stop."""
     supervisor = Supervisor.from_environment(os.environ)
     supervisor.tell("STATUS=opening the camera and the model")
+    heartbeat = Heartbeat(supervisor)
     with ExitStack() as stack:
+        watched = open_metrics(config, heartbeat, stack) if config.metrics.enabled else None
         source = open_source(config.camera)
         stack.callback(source.close)
         model = stack.enter_context(open_model(config))
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
         open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        if watched is not None:
+            sinks.append(watched.begin(lambda: model.estimator.times_ms, model.info(), sinks))
         supervisor.tell("READY=1")
         done = run(
             source,
@@ -42,7 +50,7 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
             sinks,
             Work(
                 describe=lambda width, height: model.meta(width, height, cam=config.camera.name),
-                beat=Heartbeat(supervisor).beat,
+                beat=heartbeat.beat,
                 stop=stop,
                 frames=config.output.frames,
             ),
@@ -80,6 +88,16 @@ def open_sinks(
         sink.wait_online(BROKER_S)
     if with_view:
         open_view(config, broker, stack)
+
+
+def open_metrics(config: Config, heartbeat: Heartbeat, stack: ExitStack) -> "Watched":
+    """Serve figures and health while the stack lasts, from before the model is open."""
+    from edge_pose.metrics import Watched, serve_metrics
+
+    watched = Watched(heartbeat, default_folder(os.environ))
+    address = stack.enter_context(serve_metrics(config.metrics, watched))
+    log.info("Figures are at %smetrics", address)
+    return watched
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

@@ -1,5 +1,8 @@
 """ONNX Runtime behind our protocol."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -149,3 +152,14 @@ def test_a_closed_engine_does_not_run(network_path: Path) -> None:
 
 def test_threads_are_those_at_hand_up_to_four() -> None:
     assert 1 <= default_threads() <= 4
+
+
+def test_the_runtime_keeps_no_identifier_of_this_device(tmp_path: Path) -> None:
+    """ONNX Runtime 1.31, merely imported, wrote one into the home folder for its telemetry."""
+    environ = {name: text for name, text in os.environ.items() if "TELEMETRY" not in name}
+    subprocess.run(
+        [sys.executable, "-c", "import edge_pose.engines.onnx"],
+        env={**environ, "HOME": str(tmp_path)},
+        check=True,
+    )
+    assert list(tmp_path.iterdir()) == []

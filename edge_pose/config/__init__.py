@@ -113,6 +113,17 @@ class ViewConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Figures for Prometheus, /healthz and /readyz, for this machine only."""
+
+    enabled: Annotated[bool, Key("Serve /metrics, /healthz and /readyz")] = False
+    host: Annotated[str, Key("Loopback address they are served on")] = "127.0.0.1"
+    port: Annotated[
+        int, Key("Their port, another one for each camera; 0 takes a free one", 0.0, 65535.0)
+    ] = 9109
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceConfig:
     """Who we are."""
 
@@ -133,4 +144,5 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

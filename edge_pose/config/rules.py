@@ -1,11 +1,12 @@
 """Rules that more than one key, or the meaning of a text, must obey."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, parse_broker
+from edge_pose.address import Broker, Topics, is_loopback, parse_broker
 from edge_pose.config import Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
@@ -15,6 +16,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
     _check_secrets(config, origins)
+    _check_metrics(config, origins)
     topics(config)
     broker(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
@@ -42,6 +44,16 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         )
 
 
+def _check_metrics(config: Config, origins: Mapping[str, str]) -> None:
+    host = config.metrics.host
+    if not is_loopback(host):
+        raise ConfigError(
+            f"{origins['metrics.host']}: metrics.host is {host!r}, which others could reach; "
+            "wanted a loopback address such as 127.0.0.1, with the site's proxy before it where "
+            "figures must leave the machine"
+        )
+
+
 def topics(config: Config) -> Topics:
     """Name the topics of this camera."""
     return Topics(root=config.mqtt.root, device=config.device.name, cam=config.camera.name)
@@ -59,14 +71,21 @@ def broker(config: Config) -> Broker | None:
         password_file=mqtt.password_file,
         ca_file=mqtt.ca_file,
         cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
+        key_file=None if mqtt.key_file is None else credential(mqtt.key_file),
     )
+
+
+def credential(path: Path) -> Path:
+    """Seek a bare file name among the credentials that systemd handed over, where it did."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / path if folder and len(path.parts) == 1 else path
 
 
 def secret(path: Path | None, *, name: str) -> str | None:
     """Read the first line of a secret's file."""
     if path is None:
         return None
+    path = credential(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -101,6 +101,16 @@ class MqttSink:
         self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
         self._client.loop_start()
 
+    @property
+    def online(self) -> bool:
+        """Tell whether the broker has let us in."""
+        return self._link.up
+
+    @property
+    def unsent(self) -> int:
+        """Messages dropped since the start because the broker was away."""
+        return self._unsent
+
     def wait_online(self, timeout_s: float) -> None:
         """Return when the broker has let us in; raise a BrokerError when it has not."""
         self._settled.wait(timeout_s)

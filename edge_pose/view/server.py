@@ -1,6 +1,5 @@
 """A small web server on loopback: the page, its assets, and the published messages as events."""
 
-import ipaddress
 import logging
 import queue
 import threading
@@ -13,7 +12,7 @@ from importlib.resources import files
 from typing import Final
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker
+from edge_pose.address import Broker, is_loopback
 from edge_pose.errors import ConfigError
 from edge_pose.mqtt import Subscription
 from edge_pose.view.hub import Hub
@@ -67,14 +66,6 @@ def serve_view(
         server.server_close()
         for thread in threads:
             thread.join()
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _pump(subscription: Subscription, hub: Hub) -> None:
