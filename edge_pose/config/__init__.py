@@ -57,7 +57,19 @@ class ModelConfig:
     """Which networks look at the pictures, and how hard they may work."""
 
     bundle: Annotated[
-        Path | None, Key("Model bundle; without it the one that came with the package")
+        Path | None,
+        Key("Model bundle; without it the installed one, else the one in the package"),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None,
+        Key("Folder of public keys (*.pem); models signed by one of them may be installed"),
+    ] = None
+    store: Annotated[
+        Path | None,
+        Key(
+            "Folder of installed models; without it $STATE_DIRECTORY/models, or "
+            "edge-pose/models among the user's data"
+        ),
     ] = None
     runtime: Annotated[
         Literal["auto", "tensorrt", "onnx"],
