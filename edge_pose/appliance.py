@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from contextlib import ExitStack
 from typing import Final, TextIO
 
@@ -11,6 +10,7 @@ from edge_pose.capture import open_source
 from edge_pose.config import Config
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import topics
+from edge_pose.control import Control, Figures, Reborn, answers
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
 from edge_pose.model import OpenModel, open_model
@@ -24,8 +24,8 @@ BROKER_S: Final = 5.0
 """How long a recording waits for the broker before it gives up; a camera waits for ever."""
 
 
-def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
-    """Watch the camera and send what is seen until it ends or somebody asks to stop."""
+def serve(config: Config, *, control: Control, out: TextIO) -> int:
+    """Watch the camera and send what is seen until it ends or `control` ends the round."""
     supervisor = Supervisor.from_environment(os.environ)
     supervisor.tell("STATUS=opening the camera and the model")
     with ExitStack() as stack:
@@ -35,19 +35,27 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
         open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        hear_commands(config, control, stack, sinks)
         supervisor.tell("READY=1")
+        heartbeat = Heartbeat(supervisor)
+
+        def beat() -> None:
+            heartbeat.beat()
+            control.look()
+
         done = run(
             source,
             model.estimator,
             sinks,
             Work(
                 describe=lambda width, height: model.meta(width, height, cam=config.camera.name),
-                beat=Heartbeat(supervisor).beat,
-                stop=stop,
+                beat=beat,
+                stop=control.round,
                 frames=config.output.frames,
+                paused=lambda: bool(control.pause),
             ),
         )
-        supervisor.tell("STOPPING=1")
+        supervisor.tell("STOPPING=1" if control.new is None else "STATUS=beginning again")
         log.info("%d frames done, %d skipped", done, source.skipped)
     return EXIT_OK
 
@@ -80,6 +88,31 @@ def open_sinks(
         sink.wait_online(BROKER_S)
     if with_view:
         open_view(config, broker, stack)
+
+
+def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: list[Sink]) -> None:
+    """Take commands over MQTT while the stack lasts, where the operator wants that."""
+    broker = broker_of(config)
+    if not config.commands.enabled or broker is None:
+        return
+    from edge_pose.mqtt import Orders
+
+    if not broker.tls or (broker.username is None and broker.cert_file is None):
+        log.warning(
+            "Commands are taken from %s without TLS or without a user: whoever reaches that broker "
+            "may give them, unless it forbids it",
+            broker.url,
+        )
+    figures = Figures()
+    sinks.append(figures)
+    born = [sink for sink in sinks if isinstance(sink, Reborn)]
+
+    def births() -> None:
+        for sink in born:
+            sink.rebirth()
+
+    orders = Orders(broker, topics(config), answers(control.desk(config, births, figures)))
+    stack.callback(orders.close)
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

@@ -284,6 +284,17 @@ def test_stage_times_are_told(world: World, bundle: Bundle) -> None:
     assert estimator.times_ms["detect"] == 0.0
 
 
+def test_whoever_is_forgotten_comes_back_under_a_number_that_nobody_had(
+    world: World, bundle: Bundle
+) -> None:
+    world.people = [Person(root_m=(0.0, 0.1, 3.0))]
+    estimator = estimator_of(world, bundle)
+    assert numbers(estimator.process(world.frame(0))) == [1]
+    estimator.forget()
+    assert estimator.people_held == 0
+    assert numbers(estimator.process(world.frame(1))) == [2]
+
+
 def test_a_person_who_is_gone_leaves_no_state(world: World, bundle: Bundle) -> None:
     settings = EstimatorSettings(tracking=TrackSettings(stale_s=0.1, remember_s=0.2))
     estimator = estimator_of(world, bundle, settings)

@@ -3,7 +3,10 @@
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+
+COMMANDS: Final = ("pause", "resume", "snapshot-stats", "reload", "rebirth")
+"""What can be asked of a running appliance over MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,16 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsConfig:
+    """What may be asked of this appliance over MQTT; nothing, unless enabled."""
+
+    enabled: Annotated[
+        bool, Key("Hear commands from whoever may publish to them at the broker")
+    ] = False
+    allow: Annotated[str, Key("Commands that are done, with blanks between")] = " ".join(COMMANDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
@@ -144,5 +157,6 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -1,8 +1,8 @@
 """From a TOML file, the environment and the command line to one checked Config with its origins."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -38,6 +38,8 @@ class Effective:
 
     config: Config
     origins: Mapping[str, str]
+    again: Callable[[], "Effective"] = field(compare=False, repr=False)
+    """Reads them once more from where they came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,11 @@ def load(
     kinds = get_type_hints(Config)
     config = Config(**{section: kinds[section](**values) for section, values in sections.items()})
     check_rules(config, origins)
-    return Effective(config=config, origins=origins)
+    return Effective(
+        config=config,
+        origins=origins,
+        again=lambda: load(command_line, environ=environ, path=path),
+    )
 
 
 def _from_file(path: Path) -> dict[str, Setting]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_pose.address import Broker, Topics, parse_broker
-from edge_pose.config import Config
+from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
 
@@ -15,6 +15,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
     _check_secrets(config, origins)
+    _check_commands(config, origins)
     topics(config)
     broker(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
@@ -39,6 +40,18 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{origin} is {redact(source)} with a password in it, which others on this machine can "
             "read; leave it out and set camera.username and camera.password_file"
+        )
+
+
+def _check_commands(config: Config, origins: Mapping[str, str]) -> None:
+    if unknown := sorted(set(config.commands.allow.split()) - set(COMMANDS)):
+        raise ConfigError(
+            f"{origins['commands.allow']}: commands.allow names {', '.join(unknown)}; "
+            f"known are {', '.join(COMMANDS)}"
+        )
+    if config.commands.enabled and config.mqtt.broker is None:
+        raise ConfigError(
+            f"{origins['commands.enabled']}: commands come over MQTT; name a broker in mqtt.broker"
         )
 
 

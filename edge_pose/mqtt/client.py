@@ -33,6 +33,8 @@ class Received:
 
     topic: str
     payload: bytes
+    retained: bool = False
+    """Kept by the broker from before we came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
             inbox.put(Refused(str(reason)))
 
     def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
-        inbox.put(Received(incoming.topic, bytes(incoming.payload)))
+        inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
 
     def on_log(_c: Client, _u: Any, _level: int, text: str) -> None:
         # It calls errors what we report as a link that is down.
