@@ -20,6 +20,7 @@ else:
 PREFIX: Final = "EDGE_POSE_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 DEFAULT: Final = "default"
+_MOST: Final = 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ def _from_file(path: Path) -> dict[str, Setting]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"The configuration file {path} is not TOML: {error}") from None
     known = keys()
     sections = sorted({name.partition(".")[0] for name in known})
@@ -160,7 +161,12 @@ def _checked(given: Setting, *, name: str, known: KnownKey) -> object:
     if value is None:
         wanted = _words(known.wanted)
         raise ConfigError(f"{given.origin}: {name} is {given.value!r}; wanted {wanted}")
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise ConfigError(f"{given.origin}: {name} contains a zero byte; write it without")
     if isinstance(value, int | float) and not isinstance(value, bool):
+        # Not a number is on neither side of a limit, and nothing can be done with infinity.
+        if not -_MOST <= value <= _MOST:
+            raise ConfigError(f"{given.origin}: {name} is {value:.6g}; wanted a number one can use")
         low, high = known.key.minimum, known.key.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             limits = {"at least": low, "at most": high}
@@ -193,7 +199,7 @@ def _from_toml(value: object, wanted: Any) -> object | None:
         )
     if isinstance(value, bool) and wanted is not bool:
         return None
-    return value if isinstance(value, wanted) else None
+    return value if get_origin(wanted) is None and isinstance(value, wanted) else None
 
 
 def _words(wanted: Any) -> str:

@@ -14,6 +14,7 @@ from edge_pose.log import redact
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
+    _check_camera(config, origins)
     _check_secrets(config, origins)
     _check_commands(config, origins)
     topics(config)
@@ -31,6 +32,19 @@ def _check_lens(config: Config, origins: Mapping[str, str]) -> None:
     given = [origins[name] for name, value in lens.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} both describe the lens; give one of them")
+
+
+def _check_camera(config: Config, origins: Mapping[str, str]) -> None:
+    source = config.camera.source
+    try:
+        _ = "://" in source and urlsplit(source).port
+    except ValueError as error:
+        # Where it cannot be taken apart, nobody knows which part of it is a password.
+        shown = "the camera's address" if "@" in source else f"{source} ({error})"
+        raise ConfigError(
+            f"{origins['camera.source']}: {shown} is no address; write rtsp://host:port/path, and "
+            "a user and a password in camera.username and camera.password_file"
+        ) from None
 
 
 def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
