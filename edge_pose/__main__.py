@@ -304,6 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from edge_pose.daemon import guarded
 
     log.configure()
+    os.umask(0o077)  # whatever we write, keypoints above all, is for our own user
     return guarded(lambda: _command(told))
 
 

@@ -1,5 +1,6 @@
 """Where a broker is, how to get in, and under which topics we speak there; no network here."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,14 @@ class Topics:
         return f"{self.root}/{self.device}/{self.cam}/{leaf}"
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def check_topic_prefix(prefix: str) -> None:
     """Refuse what cannot stand at the head of a topic that one publishes to."""
     levels = prefix.split("/")
@@ -76,7 +85,8 @@ def check_topic_prefix(prefix: str) -> None:
     if not all(levels) or prefix.startswith("$") or odd:
         raise ConfigError(
             f"{prefix!r} cannot begin an MQTT topic; write levels joined by '/', none of them "
-            "empty, without '+', '#' and control characters and not starting with '$', such as plant/line-1"
+            "empty, without '+', '#' and control characters and not starting with '$', such as "
+            "plant/line-1"
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -196,7 +197,6 @@ def nobody_is_called(host: str, port: int, timeout_s: float = 0.0) -> str | None
 
 
 def read_camera(address: str) -> None:
-    feed.unreachable = nobody_is_called
     given = {"camera.source": Setting(value=address, origin="SOURCE", is_text=False)}
     load(given, environ={})
     camera = CameraConfig(source=address, username="u")
@@ -206,7 +206,8 @@ def read_camera(address: str) -> None:
     known = urlsplit(address).scheme in feed.STREAM_PORTS
     if feed.is_device(address) or (feed.is_stream(address) and known):
         feed.with_credentials(camera)
-        feed.why_not(address)
+        with patch.object(feed, "unreachable", nobody_is_called):
+            feed.why_not(address)
 
 
 def read_broker(address: str) -> None:

@@ -132,7 +132,7 @@ class ViewConfig:
 
     enabled: Annotated[bool, Key("Serve the live page")] = False
     host: Annotated[
-        str, Key("Address the page is served on; loopback keeps it on this machine")
+        str, Key("Address on loopback that the page is served on; others reach it through ssh -L")
     ] = "127.0.0.1"
     port: Annotated[int, Key("Port of the page", 0.0, 65535.0)] = 8765
 

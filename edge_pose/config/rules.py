@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, parse_broker
+from edge_pose.address import Broker, Topics, is_loopback, parse_broker
 from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
@@ -17,6 +17,12 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     _check_camera(config, origins)
     _check_secrets(config, origins)
     _check_commands(config, origins)
+    if not is_loopback(config.view.host):
+        raise ConfigError(
+            f"{origins['view.host']}: view.host is {config.view.host}, where others could see who "
+            "is where, since the page knows no password; wanted loopback such as 127.0.0.1, which "
+            "`ssh -L` reaches from elsewhere"
+        )
     topics(config)
     broker(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
