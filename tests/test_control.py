@@ -17,6 +17,9 @@ from appliance import start, write_clip
 from brokers import Listener, Mosquitto, listening, prepared_mosquitto
 from bundles import make_bundle
 from edge_pose.address import Broker
+from edge_pose.bundle import MANIFEST
+from edge_pose.store import Store
+from signing import release
 
 PREFIX = "edge-pose/dev/cam0"
 
@@ -89,13 +92,19 @@ class Running:
             time.sleep(0.02)
 
 
-def write(path: Path, clip: Path, bundle: Path, broker: Broker, more: str = "") -> None:
+def write(path: Path, clip: Path, model: Path | str, broker: Broker, more: str = "") -> None:
+    told = f'bundle = "{model}"' if isinstance(model, Path) else model
     path.write_text(
         f'[camera]\nsource = "{clip}"\nrealtime = true\n'
-        f'[model]\nbundle = "{bundle}"\n[device]\nname = "dev"\n'
+        f'[model]\n{told}\n[device]\nname = "dev"\n'
         f'[mqtt]\nbroker = "{broker.host}:{broker.port}"\n' + more,
         encoding="utf-8",
     )
+
+
+def renamed(folder: Path, version: str) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace('"0.0.1"', f'"{version}"'))
 
 
 ENABLED = "[commands]\nenabled = true\n"
@@ -103,7 +112,7 @@ ENABLED = "[commands]\nenabled = true\n"
 
 @contextmanager
 def running(
-    tmp_path: Path, clip: Path, bundle: Path, broker: Broker, more: str = ENABLED
+    tmp_path: Path, clip: Path, bundle: Path | str, broker: Broker, more: str = ENABLED
 ) -> Iterator[Running]:
     settings = tmp_path / "line.toml"
     write(settings, clip, bundle, broker, more)
@@ -248,6 +257,26 @@ def test_new_settings_are_taken_without_a_new_process_and_wrong_ones_are_not(
         edge.child.send_signal(signal.SIGHUP)
         while not edge.listener.next("/pose").topic.startswith(PREFIX):
             pass
+
+
+def test_a_model_that_was_installed_meanwhile_is_taken_up_by_reload(
+    mosquitto: Mosquitto, tmp_path: Path, clip: Path
+) -> None:
+    made = release(tmp_path / "release")
+    store = Store(tmp_path / "models", made.trusted)
+    store.install(made.bundle("old", 1), lambda _folder: None)
+    model = f'trusted_keys = "{made.trusted}"\nstore = "{store.folder}"'
+    with running(tmp_path, clip, model, mosquitto.broker) as edge:
+
+        def version() -> str:
+            told: str = json.loads(edge.listener.next("/info").payload)["model"]["version"]
+            return told
+
+        assert version() == "0.0.1"
+        newer = made.edited("new", 2, lambda folder: renamed(folder, "0.0.2"))
+        store.install(newer, lambda _folder: None)
+        edge.child.send_signal(signal.SIGHUP)
+        assert version() == "0.0.2"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The unit that ships is one that systemd takes, and its settings are ones that we take."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,15 @@ FOLDER = Path(__file__).resolve().parents[1] / "systemd"
 def test_the_settings_that_ship_with_the_unit_are_accepted() -> None:
     config = load({}, environ={}, path=FOLDER / "edge-pose.toml").config
     assert config.camera.wait, "a service waits for a camera that is plugged in later"
+
+
+def test_the_settings_in_comments_are_accepted_too(tmp_path: Path) -> None:
+    path = tmp_path / "line.toml"
+    text = (FOLDER / "edge-pose.toml").read_text()
+    path.write_text(re.sub(r"(?m)^#(?=\[|[a-z_]+ = )", "", text))
+    config = load({}, environ={}, path=path).config
+    assert config.commands.enabled
+    assert config.model.trusted_keys == Path("/etc/edge-pose/trusted-keys")
 
 
 def test_codes_that_a_restart_cannot_mend_are_not_restarted() -> None:

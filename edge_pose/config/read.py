@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from edge_pose.config import Config, Key
@@ -53,15 +54,15 @@ class KnownKey:
     default: object
 
 
-def keys() -> dict[str, KnownKey]:
+@cache
+def keys() -> Mapping[str, KnownKey]:
     """Give every key path, such as `camera.source`, with what is known about it."""
-    return {
-        f"{section}.{item.name}": _known(
-            get_type_hints(kind, include_extras=True)[item.name], item.default
-        )
-        for section, kind in get_type_hints(Config).items()
-        for item in fields(kind)
-    }
+    found = {}
+    for section, kind in get_type_hints(Config).items():
+        hints = get_type_hints(kind, include_extras=True)
+        for item in fields(kind):
+            found[f"{section}.{item.name}"] = _known(hints[item.name], item.default)
+    return MappingProxyType(found)
 
 
 def _known(annotated: Any, default: object) -> KnownKey:
