@@ -81,17 +81,25 @@ def is_loopback(host: str) -> bool:
 def check_topic_prefix(prefix: str) -> None:
     """Refuse what cannot stand at the head of a topic that one publishes to."""
     levels = prefix.split("/")
-    if not all(levels) or prefix.startswith("$") or re.search(r"[+#\x00]", prefix):
+    odd = not prefix.isprintable() or re.search("[+#]", prefix)
+    if not all(levels) or prefix.startswith("$") or odd:
         raise ConfigError(
             f"{prefix!r} cannot begin an MQTT topic; write levels joined by '/', none of them "
-            "empty, without '+' and '#' and not starting with '$', such as plant/line-1"
+            "empty, without '+', '#' and control characters and not starting with '$', such as "
+            "plant/line-1"
         )
 
 
 def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
     """Read `host`, `host:port`, `mqtt://[user@]host[:port]` or `mqtts://…`."""
     wanted = "write mqtt://host:1883, mqtts://host:8883 or mqtt://user@host"
-    parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+        port = parts.port
+    except ValueError as error:
+        # Where it cannot be taken apart, nobody knows which part of it is a password.
+        shown = "with an '@' in it is no address" if "@" in url else f"{url!r}: {error}"
+        raise ConfigError(f"the broker address {shown}; {wanted}") from None
     if parts.password is not None:
         raise ConfigError(
             f"the address of the broker at {parts.hostname} contains a password, which other users "
@@ -101,10 +109,6 @@ def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
         raise ConfigError(f"the broker address {url!r} begins with {parts.scheme!r}; {wanted}")
     if not parts.hostname or parts.path.strip("/") or parts.query:
         raise ConfigError(f"the broker address {url!r} is not a host and a port; {wanted}")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"the broker address {url!r}: {error}; {wanted}") from error
     tls = parts.scheme == "mqtts"
     return Broker(
         host=parts.hostname,

@@ -122,6 +122,11 @@ class PoseEstimator:
             with self._timed("place"):
                 return self._place(tracks, frame, intrinsics)
 
+    def forget(self) -> None:
+        """Let go of everybody; whoever is seen afterwards gets a number that nobody had."""
+        self._tracker.forget()
+        self._people = {}
+
     def _fit_to(self, frame: Frame) -> Intrinsics:
         """Take the camera for this frame's size; when the size changes, carry everybody over."""
         height, width = frame.image.shape[:2]

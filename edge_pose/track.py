@@ -94,6 +94,11 @@ class Tracker:
         """How many people are followed or remembered."""
         return len(self._tracks) + len(self._memory)
 
+    def forget(self) -> None:
+        """Let go of everybody; numbers go on, so that none means two people."""
+        self._tracks = []
+        self._memory.clear()
+
     def rescale(self, scale_x: float, scale_y: float) -> None:
         """Carry everybody over to a new frame size and look for them at once."""
         scale = np.array([scale_x, scale_y])

@@ -67,6 +67,10 @@ class MeteredEstimator:
         self._estimator = estimator
         self._ledger = ledger
 
+    def forget(self) -> None:
+        """Let go of everybody."""
+        self._estimator.forget()
+
     def process(self, frame: Frame) -> list[Pose3D]:
         """Find everybody in a frame."""
         poses = self._estimator.process(frame)

@@ -3,7 +3,10 @@
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+
+COMMANDS: Final = ("pause", "resume", "snapshot-stats", "reload", "rebirth")
+"""What can be asked of a running appliance over MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,19 @@ class ModelConfig:
     """Which networks look at the pictures, and how hard they may work."""
 
     bundle: Annotated[
-        Path | None, Key("Model bundle; without it the one that came with the package")
+        Path | None,
+        Key("Model bundle; without it the installed one, else the one in the package"),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None,
+        Key("Folder of public keys (*.pem); models signed by one of them may be installed"),
+    ] = None
+    store: Annotated[
+        Path | None,
+        Key(
+            "Folder of installed models; without it $STATE_DIRECTORY/models, or "
+            "edge-pose/models among the user's data"
+        ),
     ] = None
     runtime: Annotated[
         Literal["auto", "tensorrt", "onnx"],
@@ -102,12 +117,22 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsConfig:
+    """What may be asked of this appliance over MQTT; nothing, unless enabled."""
+
+    enabled: Annotated[
+        bool, Key("Hear commands from whoever may publish to them at the broker")
+    ] = False
+    allow: Annotated[str, Key("Commands that are done, with blanks between")] = " ".join(COMMANDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
     enabled: Annotated[bool, Key("Serve the live page")] = False
     host: Annotated[
-        str, Key("Address the page is served on; loopback keeps it on this machine")
+        str, Key("Address on loopback that the page is served on; others reach it through ssh -L")
     ] = "127.0.0.1"
     port: Annotated[int, Key("Port of the page", 0.0, 65535.0)] = 8765
 
@@ -143,6 +168,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -72,6 +72,11 @@ class _State:
     payload: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Rebirth:
+    """Everything that is retained is to be told anew."""
+
+
 class MqttSink:
     """Publishes what the pipeline sees; see MESSAGES in the documentation for the topics."""
 
@@ -136,6 +141,10 @@ class MqttSink:
         self._raise_if_dead()
         self._inbox.put(_State("status", camera))
 
+    def rebirth(self) -> None:
+        """Tell anew what holds, as after a connection."""
+        self._inbox.put(_Rebirth())
+
     def close(self) -> None:
         """Say goodbye, so that the retained status is true afterwards."""
         self._closing.set()
@@ -161,6 +170,8 @@ class MqttSink:
                         self._publish_retained(self._topics.camera(leaf), payload)
                     case Link():
                         self._change_link(posted)
+                    case _Rebirth():
+                        self._publish_birth()
                     case Refused(reason):
                         log.warning("The broker %s refused a message: %s", self._broker.url, reason)
             self._say_goodbye()
