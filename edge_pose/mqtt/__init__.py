@@ -2,5 +2,6 @@
 
 from edge_pose.mqtt.client import Link, Received, Subscription
 from edge_pose.mqtt.sink import MqttSink
+from edge_pose.mqtt.sparkplug_sink import SparkplugSink
 
-__all__ = ["Link", "MqttSink", "Received", "Subscription"]
+__all__ = ["Link", "MqttSink", "Received", "SparkplugSink", "Subscription"]
