@@ -28,6 +28,7 @@ class Packet:
     payload: bytes = b""
     qos: int = 0
     retain: bool = False
+    client_id: str = ""
     clean: bool = False
     has_will: bool = False
     keeps_session: bool = False
@@ -128,11 +129,12 @@ class Session:
         self.version, flags = body.number(), body.number()
         body.at += 2
         settings = body.properties() if self.version == 5 else b""
-        body.text()
+        client_id = body.text()
         if self.version == 5 and flags & 4:
             body.properties()
         return Packet(
             kind=CONNECT,
+            client_id=client_id,
             clean=bool(flags & 2),
             has_will=bool(flags & 4),
             qos=flags >> 3 & 3,

@@ -7,12 +7,10 @@ is not wrong here too.
 import struct
 from dataclasses import dataclass
 
-from mqtt_wire import PUBLISH, Relay, Session
-
 NAME, ALIAS, TIMESTAMP, DATATYPE, HISTORICAL, NULL, PROPERTIES = 1, 2, 3, 4, 5, 7, 9
 INT, LONG, FLOAT, DOUBLE, BOOLEAN, STRING, DATASET, TEMPLATE = 10, 11, 12, 13, 14, 15, 17, 18
 VALUES = range(10, 20)
-INT64_TYPE, BOOLEAN_TYPE = 4, 11
+INT64_TYPE, BOOLEAN_TYPE, STRING_TYPE = 4, 11, 12
 
 Fields = dict[int, list[int | bytes]]
 
@@ -140,37 +138,3 @@ class Said:
         """Give the one metric of this name."""
         (found,) = [metric for metric in self.metrics if metric.name == name]
         return found
-
-
-@dataclass(frozen=True)
-class Record:
-    """Everything that one edge node sent to its broker, session by session."""
-
-    sessions: tuple[Session, ...]
-
-    @property
-    def said(self) -> list[Said]:
-        """List the messages in their order."""
-        return [
-            Said(number, packet.topic, packet.qos, packet.retain, packet.payload)
-            for number, session in enumerate(self.sessions)
-            for packet in session.packets
-            if packet.kind == PUBLISH
-        ]
-
-    def of(self, *verbs: str) -> list[Said]:
-        """Give the messages of these kinds; there must be some."""
-        found = [message for message in self.said if message.verb in verbs]
-        assert found, f"no {' or '.join(verbs)} was seen"
-        return found
-
-    @property
-    def wills(self) -> list[Said]:
-        """The last will of every session."""
-        connects = [session.packets[0] for session in self.sessions]
-        return [Said(n, c.topic, c.qos, c.retain, c.payload) for n, c in enumerate(connects)]
-
-
-def record(relay: Relay) -> Record:
-    """Close the book."""
-    return Record(tuple(relay.sessions))

@@ -11,14 +11,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import cycle
 from typing import Final
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_pose.address import Broker
+from edge_pose.address import Broker, SparkplugTopics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns, utc_ms
 from edge_pose.mqtt.client import (
     HOPELESS,
@@ -205,18 +206,16 @@ class SparkplugSink:
                     self._client = self._connected_client()
 
     def _connected_client(self) -> Client:
-        topics = self._node.topics
         client = new_client(
             self._broker,
             "sparkplug",
             self._inbox,
-            # An edge node is one.  Should the broker still hold a former process of ours for alive,
-            # it throws that one out now, so that its death is published before our birth: after
-            # it, with the same bdSeq, it would be taken for our own.
-            client_id=f"edge-pose-sparkplug-{topics.group}-{topics.node}",
+            client_id=_client_id(self._node.topics),
             before_connect=self._renew_will,
         )
-        client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
+        # By itself the client begins clean once only, with MQTT 5; every session here is a new one.
+        clean = True if self._broker.protocol == "5" else MQTT_CLEAN_START_FIRST_ONLY
+        client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S, clean_start=clean)
         client.loop_start()
         return client
 
@@ -226,3 +225,14 @@ class SparkplugSink:
             reason = ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message")
         self._client.disconnect(reason)
         self._client.loop_stop()
+
+
+def _client_id(topics: SparkplugTopics) -> str:
+    """Name the client of an edge node, of which there is one only.
+
+    Should the broker still hold a former process of ours for alive, it throws that one out now, so
+    that its death is published before our birth: after it, with the same bdSeq, it would be taken
+    for our own.
+    """
+    digest = sha256(f"{topics.group}/{topics.node}".encode()).hexdigest()
+    return f"edge-pose-sparkplug-{topics.node}-{digest[:8]}"
