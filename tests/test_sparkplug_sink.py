@@ -109,6 +109,16 @@ def test_a_host_hears_the_birth_the_camera_and_the_people(mosquitto: Mosquitto, 
     assert bd_seq(host.next("NDEATH")) == 0
 
 
+@pytest.mark.parametrize("lost", ["offline", "stale"])
+def test_a_camera_that_gives_no_pictures_is_dead_until_it_does(
+    mosquitto: Mosquitto, host: Host, lost: str
+) -> None:
+    with connected(mosquitto.broker) as sink:
+        for state in ("online", lost, "online"):
+            sink.status(state)
+        assert host.verbs(4) == ["NBIRTH", "DBIRTH", "DDEATH", "DBIRTH"]
+
+
 def test_data_go_out_at_most_as_often_as_asked(relay: Relay) -> None:
     with connected(relay.broker, step_s=0.04) as sink:
         sink.status("online")
