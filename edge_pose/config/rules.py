@@ -3,13 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, is_loopback, parse_broker
+from edge_pose.address import Broker, SparkplugTopics, Topics, is_loopback, parse_broker
 from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
+from edge_pose.skeleton import JOINTS
 
 
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
@@ -27,6 +29,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
         )
     topics(config)
     broker(config)
+    _check_sparkplug(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
         raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
 
@@ -85,6 +88,40 @@ def _check_commands(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{origins['commands.enabled']}: commands come over MQTT; name a broker in mqtt.broker"
         )
+
+
+def _check_sparkplug(config: Config) -> None:
+    if not config.sparkplug.enabled:
+        return
+    sparkplug_topics(config)
+    sparkplug_joints(config)
+    if config.mqtt.broker is None:
+        raise ConfigError(
+            "sparkplug.enabled is true and there is no broker; name one in mqtt.broker or --broker"
+        )
+
+
+def sparkplug_topics(config: Config) -> SparkplugTopics:
+    """Name the edge node, and this camera as its device."""
+    return SparkplugTopics(
+        group=config.sparkplug.group,
+        node=config.sparkplug.node or config.device.name,
+        device=config.camera.name,
+        primary_host=config.sparkplug.primary_host,
+    )
+
+
+def sparkplug_joints(config: Config) -> tuple[str, ...]:
+    """Read the joints that metrics tell of, in the order of the skeleton."""
+    if config.sparkplug.joints == "all":
+        return JOINTS
+    wanted = [name.strip() for name in config.sparkplug.joints.split(",")]
+    for name in wanted:
+        if name not in JOINTS:
+            hint = get_close_matches(name, JOINTS, n=1)
+            advice = f"did you mean {hint[0]!r}?" if hint else f"known are {', '.join(JOINTS)}"
+            raise ConfigError(f"sparkplug.joints names {name!r}, which is no joint; {advice}")
+    return tuple(name for name in JOINTS if name in wanted)
 
 
 def topics(config: Config) -> Topics:
