@@ -68,6 +68,7 @@ def test_a_camera_that_comes_back_knows_nothing_of_before() -> None:
     assert {metric.value for metric in birth.metrics} == {None}
     assert birth.metrics[0].timestamp_ms is not None
     assert birth.metrics[0].timestamp_ms > 1
+    assert told(node, {NOSE: 1.0}) == {NOSE: 1.0}
 
 
 def test_what_was_measured_before_is_historical_and_changes_nothing_now() -> None:

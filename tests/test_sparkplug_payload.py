@@ -4,12 +4,13 @@ import json
 import math
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_pose.errors import PayloadError
@@ -57,10 +58,19 @@ def built(plain: dict[str, Any]) -> Payload:
     return Payload(timestamp_ms=plain["timestamp_ms"], metrics=tuple(metrics), seq=plain["seq"])
 
 
+@settings(deadline=None)
 @given(PAYLOADS)
 def test_what_is_written_is_read(plain: dict[str, Any]) -> None:
     payload = built(plain)
     assert decode(encode(payload)) == payload
+
+
+def test_who_speaks_json_alone_does_not_wait_for_protobuf() -> None:
+    program = "import edge_pose.mqtt, sys; print('google.protobuf' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:
@@ -68,12 +78,14 @@ def test_a_name_that_is_no_text_is_refused() -> None:
         decode(bytes.fromhex("12 03 0a 01 ff"))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_payload_or_a_payload_error(data: bytes) -> None:
     with suppress(PayloadError):
         assert isinstance(decode(data), Payload)
 
 
+@settings(deadline=None)
 @given(PAYLOADS, st.data())
 def test_a_payload_with_damage_is_a_payload_or_a_payload_error(
     plain: dict[str, Any], data: st.DataObject
@@ -85,6 +97,7 @@ def test_a_payload_with_damage_is_a_payload_or_a_payload_error(
         assert isinstance(decode(bytes(whole)), Payload)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | TEXT.map(str.encode))
 def test_any_bytes_are_a_host_state_or_a_payload_error(data: bytes) -> None:
     with suppress(PayloadError):
