@@ -13,6 +13,8 @@ Protocol = Literal["5", "3.1.1"]
 
 PORT: Final = 1883
 TLS_PORT: Final = 8883
+SPARKPLUG: Final = "spBv1.0"
+"""The namespace of Sparkplug B, the first level of all its topics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,41 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkplugTopics:
+    """The names of a Sparkplug B edge node and of its device, the camera."""
+
+    group: str
+    node: str
+    device: str
+    primary_host: str | None = None
+    """The host application without which nothing is published."""
+
+    def __post_init__(self) -> None:
+        named = {"group": self.group, "node": self.node, "camera": self.device}
+        if self.primary_host is not None:
+            named["primary host"] = self.primary_host
+        for name, value in named.items():
+            if not value or re.search(r"[/+#\x00]", value):
+                raise ConfigError(
+                    f"the Sparkplug name of the {name} is {value!r}; write one level of a topic, "
+                    "not empty and without '/', '+' and '#'"
+                )
+
+    def of_node(self, verb: Literal["NBIRTH", "NDEATH", "NCMD"]) -> str:
+        """Name a topic of the edge node."""
+        return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}"
+
+    def of_device(self, verb: Literal["DBIRTH", "DDATA", "DDEATH"]) -> str:
+        """Name a topic of the camera."""
+        return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}/{self.device}"
+
+    @property
+    def host_state(self) -> str | None:
+        """Where the primary host tells whether it is there."""
+        return None if self.primary_host is None else f"{SPARKPLUG}/STATE/{self.primary_host}"
 
 
 def check_topic_prefix(prefix: str) -> None:

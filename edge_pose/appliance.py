@@ -3,20 +3,25 @@
 import logging
 import os
 from contextlib import ExitStack
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from edge_pose.address import Broker
 from edge_pose.capture import open_source
 from edge_pose.config import Config
 from edge_pose.config.rules import broker as broker_of
-from edge_pose.config.rules import topics
+from edge_pose.config.rules import sparkplug_joints, sparkplug_topics, topics
 from edge_pose.control import Control, Figures, Reborn, answers
+from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
+from edge_pose.message import Info
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
 from edge_pose.report import ReportSink
+
+if TYPE_CHECKING:
+    from edge_pose.metrics import Watched
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +33,19 @@ def serve(config: Config, *, control: Control, out: TextIO) -> int:
     """Watch the camera and send what is seen until it ends or `control` ends the round."""
     supervisor = Supervisor.from_environment(os.environ)
     supervisor.tell("STATUS=opening the camera and the model")
+    heartbeat = Heartbeat(supervisor)
     with ExitStack() as stack:
+        watched = open_metrics(config, heartbeat, stack) if config.metrics.enabled else None
         source = open_source(config.camera)
         stack.callback(source.close)
         model = stack.enter_context(open_model(config))
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
         open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        if watched is not None:
+            sinks.append(watched.begin(lambda: model.estimator.times_ms, model.info(), sinks))
         hear_commands(config, control, stack, sinks)
         supervisor.tell("READY=1")
-        heartbeat = Heartbeat(supervisor)
 
         def beat() -> None:
             heartbeat.beat()
@@ -86,8 +94,20 @@ def open_sinks(
     sinks.append(sink)
     if not live:
         sink.wait_online(BROKER_S)
+    if config.sparkplug.enabled:
+        sinks.append(open_sparkplug(config, broker, model.info(), stack, live=live))
     if with_view:
         open_view(config, broker, stack)
+
+
+def open_metrics(config: Config, heartbeat: Heartbeat, stack: ExitStack) -> "Watched":
+    """Serve figures and health while the stack lasts, from before the model is open."""
+    from edge_pose.metrics import Watched, serve_metrics
+
+    watched = Watched(heartbeat, default_folder(os.environ))
+    address = stack.enter_context(serve_metrics(config.metrics, watched))
+    log.info("Figures are at %smetrics", address)
+    return watched
 
 
 def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: list[Sink]) -> None:
@@ -113,6 +133,36 @@ def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: lis
 
     orders = Orders(broker, topics(config), answers(control.desk(config, births, figures)))
     stack.callback(orders.close)
+
+
+def open_sparkplug(
+    config: Config, broker: Broker, info: Info, stack: ExitStack, *, live: bool
+) -> Sink:
+    """Connect the camera as a device of a Sparkplug edge node."""
+    from edge_pose.mqtt import SparkplugSink
+    from edge_pose.sparkplug.metrics import camera_metrics
+    from edge_pose.sparkplug.node import EdgeNode
+
+    told = config.sparkplug
+    joints = sparkplug_joints(config)
+    people = config.model.max_people
+    node = EdgeNode(
+        sparkplug_topics(config),
+        camera_metrics(joints=joints, people=people, deadband_m=told.deadband_m),
+        properties={
+            "Properties/Version": info.version,
+            "Properties/Machine": info.machine,
+            "Properties/Model": f"{info.model.name} {info.model.version}",
+            "Properties/Engine": info.engine,
+        },
+        aliases=told.aliases,
+        datatype_in_data=told.datatype_in_data,
+    )
+    sink = SparkplugSink(broker, node, joints=joints, rate_hz=told.rate_hz)
+    stack.callback(sink.close)
+    if not live:
+        sink.wait_online(BROKER_S)
+    return sink
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

@@ -48,3 +48,7 @@ class BrokerError(EdgePoseError):
     """The MQTT broker refused us for a reason that waiting does not mend; correct the settings."""
 
     exit_code = EXIT_OPERATOR
+
+
+class PayloadError(EdgePoseError):
+    """Bytes from the network are not what their topic promises; pass over them."""

@@ -54,13 +54,19 @@ class Heartbeat:
         self._supervisor = supervisor
         self._clock = clock
         self._period_ns = int((supervisor.watchdog_s or 0) / 4 * NS_PER_S)
-        self._last_ns: int | None = None
+        self._beaten_ns: int | None = None
+        self._told_ns: int | None = None
 
     def beat(self) -> None:
         """Say that the loop just did something: a pose, or a deliberate wait for the camera."""
+        now_ns = self._beaten_ns = self._clock()
         if self._supervisor.watchdog_s is None:
             return
-        now_ns = self._clock()
-        if self._last_ns is None or now_ns - self._last_ns >= self._period_ns:
-            self._last_ns = now_ns
+        if self._told_ns is None or now_ns - self._told_ns >= self._period_ns:
+            self._told_ns = now_ns
             self._supervisor.tell("WATCHDOG=1")
+
+    def silence_s(self) -> float | None:
+        """Tell how long ago the loop last did something; None before the first time."""
+        beaten_ns = self._beaten_ns
+        return None if beaten_ns is None else (self._clock() - beaten_ns) / NS_PER_S

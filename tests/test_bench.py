@@ -18,13 +18,15 @@ from benchmarks import bench_page
 from bundles import make_bundle
 from edge_pose.__main__ import main
 from edge_pose.bench.ledger import STAGES, Ledger
-from edge_pose.bench.machine import hottest_c, this_machine
+from edge_pose.bench.machine import this_machine
 from edge_pose.bench.measure import WARM_UP, Measured, measure
 from edge_pose.bench.results import LINES, OVERHEAD, WHOLE, case_of, read, write
 from edge_pose.bench.scenes import HEIGHT_PX, WIDTH_PX, scene
 from edge_pose.bench.table import comparison, markdown, overhead_verdict
 from edge_pose.clock import NS_PER_MS
 from edge_pose.config import Config
+from edge_pose.device import hottest_c
+from edge_pose.engines import begin
 from edge_pose.people import STAGES as PEOPLE_STAGES
 from edge_pose.types import Frame
 
@@ -127,7 +129,7 @@ def test_the_networks_alone_do_again_what_they_did_in_the_rows() -> None:
     ledger, engine = Ledger(skip=1, clock=clock), Engine(clock)
     for pictures in (4, 1, 2):
         inputs = {"image": np.zeros((pictures, 1))}
-        ledger.ask(engine, pictures, partial(engine.run, inputs))
+        ledger.ask(engine, pictures, partial(begin, engine, inputs))()
         ledger.see(FRAME, pictures)
         clock.wait_ms(1)
         ledger.end_frame()

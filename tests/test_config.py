@@ -67,6 +67,7 @@ def test_settings_are_frozen() -> None:
         ("[mqtt]\nbroker = 'host:99999'", "the broker address 'host:99999': Port out of range"),
         ("[camera]\nfx_px = 900\nhfov_deg = 60", "both describe the lens"),
         ("[mqtt]\nkey_file = 'k'", "mqtt.cert_file and mqtt.key_file belong together"),
+        ("[metrics]\nhost = '0.0.0.0'", "metrics.host is '0.0.0.0', which others could reach"),
         ("[camera", "is not TOML"),
     ],
 )
@@ -164,3 +165,17 @@ def test_reading_settings_needs_neither_opencv_nor_numpy() -> None:
     code = "import edge_pose.config.read, sys; print({'cv2', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_bare_name_of_a_secret_is_sought_where_systemd_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mqtt-password").write_text("s3cret\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert secret(Path("mqtt-password"), name="mqtt.password_file") == "s3cret"
+    toml = '[mqtt]\nbroker = "mqtts://b"\ncert_file = "/etc/c.pem"\nkey_file = "mqtt-key"\n'
+    found = broker(effective(toml, folder=tmp_path).config)
+    assert found is not None
+    assert (found.cert_file, found.key_file) == (Path("/etc/c.pem"), tmp_path / "mqtt-key")
+    with pytest.raises(ConfigError, match="/elsewhere/mqtt-password, which cannot be read"):
+        secret(Path("/elsewhere/mqtt-password"), name="mqtt.password_file")

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TextIO
 
 from edge_pose import __version__
-from edge_pose.bench.machine import hottest_c, this_machine
+from edge_pose.bench.machine import this_machine
 from edge_pose.bench.measure import WARM_UP
 from edge_pose.bench.results import SCHEMA, Case, Results, case_of, read, write
 from edge_pose.bench.scenes import write_scene
@@ -32,6 +32,7 @@ from edge_pose.bench.table import (
 from edge_pose.bench.workers import measure_together
 from edge_pose.config import Config
 from edge_pose.config.read import DEFAULT, Effective
+from edge_pose.device import hottest_c
 from edge_pose.errors import EXIT_OK, ConfigError
 from edge_pose.feed import is_device, is_stream
 from edge_pose.store import chosen_bundle

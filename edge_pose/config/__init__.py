@@ -127,6 +127,35 @@ class CommandsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparkplugConfig:
+    """The camera as a device of a Sparkplug B edge node, at the broker of [mqtt]."""
+
+    enabled: Annotated[bool, Key("Publish as a Sparkplug B edge node too")] = False
+    group: Annotated[str, Key("Group of the edge node, such as site-line; one level")] = "edge-pose"
+    node: Annotated[
+        str | None,
+        Key(
+            "Name of the edge node, one for each camera that runs; "
+            "without it the name of the device"
+        ),
+    ] = None
+    primary_host: Annotated[
+        str | None, Key("Host application without which nothing is published")
+    ] = None
+    aliases: Annotated[bool, Key("Numbers instead of names in data; some hosts cannot")] = False
+    datatype_in_data: Annotated[
+        bool, Key("Repeat the data type in data; without it some hosts read no values")
+    ] = True
+    rate_hz: Annotated[float, Key("Most messages a second", 0.01, 10.0)] = 2.0
+    deadband_m: Annotated[float, Key("A joint that moved no farther is not told", 0.0, 10.0)] = (
+        0.005
+    )
+    joints: Annotated[
+        str, Key("Joints to tell, joined by commas, such as left_wrist,right_wrist; or all")
+    ] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
@@ -135,6 +164,17 @@ class ViewConfig:
         str, Key("Address on loopback that the page is served on; others reach it through ssh -L")
     ] = "127.0.0.1"
     port: Annotated[int, Key("Port of the page", 0.0, 65535.0)] = 8765
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Figures for Prometheus, /healthz and /readyz, for this machine only."""
+
+    enabled: Annotated[bool, Key("Serve /metrics, /healthz and /readyz")] = False
+    host: Annotated[str, Key("Loopback address they are served on")] = "127.0.0.1"
+    port: Annotated[
+        int, Key("Their port, another one for each camera; 0 takes a free one", 0.0, 65535.0)
+    ] = 9109
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,5 +198,7 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
+    sparkplug: SparkplugConfig = field(default_factory=SparkplugConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

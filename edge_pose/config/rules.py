@@ -1,14 +1,17 @@
 """Rules that more than one key, or the meaning of a text, must obey."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, is_loopback, parse_broker
+from edge_pose.address import Broker, SparkplugTopics, Topics, is_loopback, parse_broker
 from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
+from edge_pose.skeleton import JOINTS
 
 
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
@@ -16,6 +19,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     _check_lens(config, origins)
     _check_camera(config, origins)
     _check_secrets(config, origins)
+    _check_metrics(config, origins)
     _check_commands(config, origins)
     if not is_loopback(config.view.host):
         raise ConfigError(
@@ -25,6 +29,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
         )
     topics(config)
     broker(config)
+    _check_sparkplug(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
         raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
 
@@ -63,6 +68,16 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         )
 
 
+def _check_metrics(config: Config, origins: Mapping[str, str]) -> None:
+    host = config.metrics.host
+    if not is_loopback(host):
+        raise ConfigError(
+            f"{origins['metrics.host']}: metrics.host is {host!r}, which others could reach; "
+            "wanted a loopback address such as 127.0.0.1, with the site's proxy before it where "
+            "figures must leave the machine"
+        )
+
+
 def _check_commands(config: Config, origins: Mapping[str, str]) -> None:
     if unknown := sorted(set(config.commands.allow.split()) - set(COMMANDS)):
         raise ConfigError(
@@ -73,6 +88,40 @@ def _check_commands(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{origins['commands.enabled']}: commands come over MQTT; name a broker in mqtt.broker"
         )
+
+
+def _check_sparkplug(config: Config) -> None:
+    if not config.sparkplug.enabled:
+        return
+    sparkplug_topics(config)
+    sparkplug_joints(config)
+    if config.mqtt.broker is None:
+        raise ConfigError(
+            "sparkplug.enabled is true and there is no broker; name one in mqtt.broker or --broker"
+        )
+
+
+def sparkplug_topics(config: Config) -> SparkplugTopics:
+    """Name the edge node, and this camera as its device."""
+    return SparkplugTopics(
+        group=config.sparkplug.group,
+        node=config.sparkplug.node or config.device.name,
+        device=config.camera.name,
+        primary_host=config.sparkplug.primary_host,
+    )
+
+
+def sparkplug_joints(config: Config) -> tuple[str, ...]:
+    """Read the joints that metrics tell of, in the order of the skeleton."""
+    if config.sparkplug.joints == "all":
+        return JOINTS
+    wanted = [name.strip() for name in config.sparkplug.joints.split(",")]
+    for name in wanted:
+        if name not in JOINTS:
+            hint = get_close_matches(name, JOINTS, n=1)
+            advice = f"did you mean {hint[0]!r}?" if hint else f"known are {', '.join(JOINTS)}"
+            raise ConfigError(f"sparkplug.joints names {name!r}, which is no joint; {advice}")
+    return tuple(name for name in JOINTS if name in wanted)
 
 
 def topics(config: Config) -> Topics:
@@ -92,14 +141,21 @@ def broker(config: Config) -> Broker | None:
         password_file=mqtt.password_file,
         ca_file=mqtt.ca_file,
         cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
+        key_file=None if mqtt.key_file is None else credential(mqtt.key_file),
     )
+
+
+def credential(path: Path) -> Path:
+    """Seek a bare file name among the credentials that systemd handed over, where it did."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) / path if folder and len(path.parts) == 1 else path
 
 
 def secret(path: Path | None, *, name: str) -> str | None:
     """Read the first line of a secret's file."""
     if path is None:
         return None
+    path = credential(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -3,5 +3,6 @@
 from edge_pose.mqtt.client import Link, Received, Subscription
 from edge_pose.mqtt.orders import Orders
 from edge_pose.mqtt.sink import MqttSink
+from edge_pose.mqtt.sparkplug_sink import SparkplugSink
 
-__all__ = ["Link", "MqttSink", "Orders", "Received", "Subscription"]
+__all__ = ["Link", "MqttSink", "Orders", "Received", "SparkplugSink", "Subscription"]

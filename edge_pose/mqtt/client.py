@@ -7,7 +7,7 @@ import secrets
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_pose.address import Broker
 from edge_pose.config.rules import secret
-from edge_pose.errors import ConfigError
+from edge_pose.errors import BrokerError, ConfigError
 from edge_pose.mqtt.reasons import Trouble
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,51 @@ class Stop:
 
 
 Inbox = queue.SimpleQueue[Any]
+HOPELESS: Final = (
+    "Unsupported protocol version",
+    "Client identifier not valid",
+    "Bad user name or password",
+    "Not authorized",
+    "Bad authentication method",
+    "Banned",
+)
+"""Answers to a first connect that waiting does not mend."""
 
 
-def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
-    """Make a client whose callbacks post to the inbox and do nothing else."""
+def no_answer(broker: Broker, link: Link) -> BrokerError:
+    """Say that the broker has not let us in yet."""
+    return BrokerError(
+        f"no MQTT broker answers at {broker.url} ({link.reason}); start it, or "
+        "correct the address in mqtt.broker or --broker"
+    )
+
+
+def refused(broker: Broker, link: Link) -> BrokerError:
+    """Say that the broker will never let us in like this."""
+    return BrokerError(
+        f"the MQTT broker {broker.url} refused us: {link.reason} (we spoke MQTT "
+        f"{broker.protocol}); correct mqtt.protocol, mqtt.username or mqtt.password_file"
+    )
+
+
+def new_client(
+    broker: Broker,
+    purpose: str,
+    inbox: Inbox,
+    *,
+    client_id: str | None = None,
+    before_connect: Callable[[Client], object] | None = None,
+) -> Client:
+    """Make a client whose callbacks post to the inbox and do nothing else.
+
+    `before_connect` runs in the network thread just before each CONNECT packet is made, where a
+    will can still be renewed; what it returns is posted.
+    """
     version = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
     client = Client(
         CallbackAPIVersion.VERSION2,
         # Two clients of one name throw each other out for ever, so no name is used twice.
-        client_id=f"edge-pose-{purpose}-{os.getpid()}-{secrets.token_hex(3)}",
+        client_id=client_id or f"edge-pose-{purpose}-{os.getpid()}-{secrets.token_hex(3)}",
         protocol=version[broker.protocol],
     )
     # An exception in a callback would end the network thread without a word.
@@ -99,9 +135,11 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
         log.debug("%s", text)
         trouble.logged(text)
 
-    def on_socket_open(_c: Client, _u: Any, opened: Any) -> None:
+    def on_socket_open(opening: Client, _u: Any, opened: Any) -> None:
         # Nagle's algorithm holds small packets back for up to 59 ms.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if before_connect is not None:
+            inbox.put(before_connect(opening))
 
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
