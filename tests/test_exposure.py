@@ -107,6 +107,9 @@ def test_odd_requests_to_the_page_leave_no_trace(
 ) -> None:
     with serve_view(mosquitto.broker, port=0) as url:
         port = urlsplit(url).port
+        with socket.create_connection(("127.0.0.1", port or 0), 10) as line:
+            line.sendall(b"GET / HTTP/1.0\r\nHost: [\r\n\r\n")
+            assert line.recv(100).startswith(b"HTTP/1.0 403 ")
         for request in (
             b"GET / HTTP/1.1\r\nHost: [\r\n\r\n",
             b"GET //[ HTTP/1.1\r\nHost: localhost\r\n\r\n",

@@ -303,12 +303,21 @@ def test_stage_times_are_told(world: World, bundle: Bundle) -> None:
 def test_whoever_is_forgotten_comes_back_under_a_number_that_nobody_had(
     world: World, bundle: Bundle
 ) -> None:
-    world.people = [Person(root_m=(0.0, 0.1, 3.0))]
+    """Whether followed still, or remembered because they left a moment ago."""
+    person = Person(root_m=(0.0, 0.1, 3.0))
     estimator = estimator_of(world, bundle)
-    assert numbers(estimator.process(world.frame(0))) == [1]
-    estimator.forget()
-    assert estimator.people_held == 0
-    assert numbers(estimator.process(world.frame(1))) == [2]
+    for forgotten_at in (1, 20):
+        world.people = [person]
+        (before,) = numbers(estimator.process(world.frame(100 * forgotten_at, fps=10.0)))
+        world.people = []
+        for sequence in range(1, forgotten_at):
+            estimator.process(world.frame(100 * forgotten_at + sequence, fps=10.0))
+        assert estimator.people_held == 1
+        estimator.forget()
+        assert estimator.people_held == 0
+        world.people = [person]
+        after = numbers(estimator.process(world.frame(101 * forgotten_at, fps=10.0)))
+        assert after == [before + 1]
 
 
 def test_a_person_who_is_gone_leaves_no_state(world: World, bundle: Bundle) -> None:

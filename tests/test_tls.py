@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from socket import create_server
+from socket import SHUT_RDWR, create_server
 
 import pytest
 
@@ -147,8 +147,10 @@ def tls_1_1_only(own: Certificate) -> Iterator[int]:
     with create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(2)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(SHUT_RDWR)
     thread.join()
 
 

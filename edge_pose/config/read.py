@@ -22,6 +22,7 @@ PREFIX: Final = "EDGE_POSE_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 DEFAULT: Final = "default"
 _MOST: Final = 1e15
+_LONGEST_SHOWN: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def _from_file(path: Path) -> dict[str, Setting]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The configuration file {path} is not TOML: {error}") from None
     known = keys()
     sections = sorted({name.partition(".")[0] for name in known})
@@ -161,19 +162,29 @@ def _checked(given: Setting, *, name: str, known: KnownKey) -> object:
     value = read(given.value, known.wanted)
     if value is None:
         wanted = _words(known.wanted)
-        raise ConfigError(f"{given.origin}: {name} is {given.value!r}; wanted {wanted}")
+        raise ConfigError(f"{given.origin}: {name} is {_shown(given.value)}; wanted {wanted}")
     if isinstance(value, str | Path) and "\0" in str(value):
         raise ConfigError(f"{given.origin}: {name} contains a zero byte; write it without")
     if isinstance(value, int | float) and not isinstance(value, bool):
         # Not a number is on neither side of a limit, and nothing can be done with infinity.
         if not -_MOST <= value <= _MOST:
-            raise ConfigError(f"{given.origin}: {name} is {value:.6g}; wanted a number one can use")
+            shown = _shown(value)
+            raise ConfigError(f"{given.origin}: {name} is {shown}; wanted a number one can use")
         low, high = known.key.minimum, known.key.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             limits = {"at least": low, "at most": high}
             wanted = " and ".join(f"{w} {n:g}" for w, n in limits.items() if n is not None)
             raise ConfigError(f"{given.origin}: {name} is {value}; wanted {wanted}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Repeat what was given, as far as a person would read it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "far too large"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _from_text(given: object, wanted: Any) -> object | None:
@@ -193,7 +204,9 @@ def _from_toml(value: object, wanted: Any) -> object | None:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # source = 0 is how one writes the first camera
+        return (
+            str(value) if abs(value) <= _MOST else None
+        )  # source = 0 is how one writes the first camera
     if isinstance(value, str) and wanted is not str:
         return (
             _from_text(value, wanted) if wanted is Path or get_origin(wanted) is Literal else None
