@@ -13,10 +13,12 @@ from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import topics
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
+from edge_pose.level import up_in_camera
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
 from edge_pose.report import ReportSink
+from edge_pose.watch import Hear, Watch
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,9 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
         model = stack.enter_context(open_model(config))
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
-        open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        listeners: list[Hear] = []
+        open_sinks(config, model, stack, sinks, listeners, live=source.live, out=out)
+        sinks.append(open_watch(config, listeners, stack, degraded=model.degraded))
         supervisor.tell("READY=1")
         done = run(
             source,
@@ -57,13 +61,17 @@ def open_sinks(
     model: OpenModel,
     stack: ExitStack,
     sinks: list[Sink],
+    listeners: list[Hear],
     *,
     live: bool,
     out: TextIO,
 ) -> None:
     """Add a sink for everything the operator asked for; the live page when that is nothing."""
     if config.output.messages == "jsonl":
-        sinks.append(JsonlSink(out, cam=config.camera.name))
+        lines = JsonlSink(out, cam=config.camera.name)
+        sinks.append(lines)
+        if config.output.events:
+            listeners.append(lines.event)
     with_view = config.view.enabled or (
         config.output.messages is None and config.mqtt.broker is None
     )
@@ -80,6 +88,22 @@ def open_sinks(
         sink.wait_online(BROKER_S)
     if with_view:
         open_view(config, broker, stack)
+
+
+def open_watch(
+    config: Config, listeners: list[Hear], stack: ExitStack, *, degraded: str | None
+) -> Watch:
+    """Tell the listeners what happens, until the stack closes."""
+    camera = config.camera
+    watch = Watch(
+        listeners,
+        cam=camera.name,
+        zones=config.events.zones,
+        up=up_in_camera(camera.pitch_deg or 0.0, camera.roll_deg),
+        degraded=degraded,
+    )
+    stack.callback(watch.close)
+    return watch
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, cast
 import numpy as np
 from jaxtyping import Float32
 
+from edge_pose.event import Event
 from edge_pose.skeleton import EDGES, JOINTS, NAME, PARENTS, ROOT
 from edge_pose.types import Frame, Intrinsics, Pose3D, Stats
 
@@ -149,7 +150,7 @@ class StatsMessage:
     """Messages dropped since the start because the broker was away."""
 
 
-Message = Person | FrameMessage | Meta | Info | StatsMessage
+Message = Person | FrameMessage | Meta | Info | StatsMessage | Event
 
 
 def rounded(value: float, digits: int) -> float:

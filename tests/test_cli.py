@@ -112,6 +112,23 @@ def test_a_folder_of_mixed_sizes_tells_the_new_size_and_stays_one_line_a_frame(
     assert "meta" not in lines[1]
 
 
+def test_events_are_lines_of_their_own_where_they_are_asked_for(
+    edge_pose: EdgePose, bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "edge-pose.toml"
+    settings.write_text(
+        "[output]\nevents = true\n[events.zones.everywhere]\n"
+        'picture = [[0, 0], [1, 0], [1, 1], [0, 1]]\npart = "hips"\n'
+    )
+    done = edge_pose("run", clip, "--bundle", bundle, "--output", "jsonl", "--config", settings)
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    events = [line["event"] for line in lines if "event" in line]
+    assert [event["type"] for event in events] == ["camera", "zone_enter", "zone_leave"]
+    assert [next(iter(line)) for line in lines if "event" not in line] == ["meta"] + ["seq"] * 12
+    assert events[1]["ts"] in [line.get("ts") for line in lines]
+    assert events[2]["reason"] == "stopped"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

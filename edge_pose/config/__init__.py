@@ -1,9 +1,12 @@
 """What the operator sets: a frozen dataclass per section, each key with its meaning and limits."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
+
+from edge_pose.zone import Zone, read_zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,10 @@ class Key:
     meaning: str
     minimum: float | None = None
     maximum: float | None = None
+    read: Callable[[object], object] | None = None
+    """Reads what is neither text nor number; a ValueError of it says what is wrong."""
+    example: str | None = None
+    """How it is written, for the commented default file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,12 @@ class CameraConfig:
     ] = None
     hfov_deg: Annotated[float | None, Key("Horizontal field of view in degrees", 1.0, 170.0)] = None
     intrinsics: Annotated[Path | None, Key("File with a calibrated camera matrix")] = None
+    pitch_deg: Annotated[
+        float | None, Key("How far the camera looks below the horizon", -89.0, 89.0)
+    ] = None
+    roll_deg: Annotated[
+        float, Key("How far what is level runs down to the right in the picture", -180.0, 180.0)
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +94,23 @@ class OutputConfig:
         Literal["jsonl", "none"] | None, Key("jsonl writes the messages to standard output")
     ] = None
     frames: Annotated[int | None, Key("Stop after so many frames", 1.0)] = None
+    events: Annotated[bool, Key("jsonl writes events too, each as a line of its own")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsConfig:
+    """What counts as an event."""
+
+    zones: Annotated[
+        tuple[Zone, ...],
+        Key(
+            "Zones by name, each with its corners: picture, in parts of the picture's width and "
+            "height, or floor_m, in metres to the right and ahead of the camera; part = 'hips' "
+            "where feet are hidden",
+            read=read_zones,
+            example="{press = {picture = [[0.1, 0.4], [0.5, 0.4], [0.5, 1.0], [0.1, 1.0]]}}",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +161,7 @@ class Config:
     camera: CameraConfig = field(default_factory=CameraConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
