@@ -1,4 +1,4 @@
-"""The command line: `edge-pose run|check|build|bench|view|config|replay`."""
+"""The command line: `edge-pose run|check|build|bench|view|config|replay|purge`."""
 
 import argparse
 import os
@@ -128,6 +128,14 @@ RUN: Final = (
     *FRAMES,
     Option(flag="--view", setting="view.enabled", kind=bool, meaning="serve the live page"),
 )
+DEVICE: Final = (
+    Option(
+        flag="--device",
+        setting="device.name",
+        metavar="NAME",
+        meaning="name of this device in topics (default: the host name)",
+    ),
+)
 BROKER: Final = (
     Option(
         flag="--broker",
@@ -135,12 +143,7 @@ BROKER: Final = (
         metavar="HOST[:PORT]",
         meaning="MQTT broker to publish to",
     ),
-    Option(
-        flag="--device",
-        setting="device.name",
-        metavar="NAME",
-        meaning="name of this device in topics (default: the host name)",
-    ),
+    *DEVICE,
 )
 PAGE: Final = (
     Option(
@@ -163,6 +166,7 @@ COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
+    "purge": ("remove the events and summaries that wait for the broker", DEVICE),
 }
 
 

@@ -6,6 +6,7 @@ import threading
 from contextlib import ExitStack
 from typing import Final, TextIO
 
+from edge_pose import spool
 from edge_pose.address import Broker
 from edge_pose.capture import open_source
 from edge_pose.config import Config
@@ -18,6 +19,7 @@ from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
 from edge_pose.report import ReportSink
+from edge_pose.spool import IN_MEMORY
 from edge_pose.watch import Hear, Watch
 
 log = logging.getLogger(__name__)
@@ -80,10 +82,13 @@ def open_sinks(
         return
     from edge_pose.mqtt import MqttSink  # 200 ms that a run without a broker need not wait for
 
+    # Who starts a broker only to look at the live page leaves nothing on the disk.
+    kept = IN_MEMORY if broker is None else spool.settings(config, os.environ)
     broker = broker or embedded(stack)
-    sink = MqttSink(broker, topics(config), model.info())
+    sink = MqttSink(broker, topics(config), model.info(), spool=kept)
     stack.callback(sink.close)
     sinks.append(sink)
+    listeners.append(sink.event)
     if not live:
         sink.wait_online(BROKER_S)
     if with_view:

@@ -148,6 +148,12 @@ class StatsMessage:
     reconnects: int
     unsent: int
     """Messages dropped since the start because the broker was away."""
+    spooled: int | None = None
+    """Events and summaries that wait for somebody who reads them."""
+    spool_dropped: int | None = None
+    """Of these, how many were too old or too many, since the start."""
+    spool_ok: bool | None = None
+    """False: what ought to be on the disk is in memory only, or was lost with a broken file."""
 
 
 Message = Person | FrameMessage | Meta | Info | StatsMessage | Event

@@ -132,6 +132,23 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """Where events and summaries wait for the broker and for somebody who reads them."""
+
+    enabled: Annotated[
+        bool, Key("Keep them on disk; false keeps a few in memory, until the program ends")
+    ] = True
+    folder: Annotated[
+        Path | None, Key("Folder for them; without it systemd's folder for state, or the user's")
+    ] = None
+    max_rows: Annotated[int, Key("Most messages kept", 1.0)] = 200_000
+    max_bytes: Annotated[int, Key("Most bytes of messages kept", 100_000.0)] = 64_000_000
+    max_age_s: Annotated[float, Key("Seconds after which a message is not worth keeping", 1.0)] = (
+        86_400.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
@@ -163,5 +180,6 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

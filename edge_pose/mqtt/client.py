@@ -51,6 +51,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The broker acknowledged a message, or a message that needs no answer has left."""
+
+    mid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing is posted after this."""
 
@@ -58,8 +66,14 @@ class Stop:
 Inbox = queue.SimpleQueue[Any]
 
 
-def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
-    """Make a client whose callbacks post to the inbox and do nothing else."""
+def new_client(
+    broker: Broker, purpose: str, inbox: Inbox, *, answers: Inbox | None = None
+) -> Client:
+    """Make a client whose callbacks post to the inbox, and answers beside it, and do nothing else.
+
+    They run while the client holds its own lock, so whatever waits for another lock in them may
+    wait for ever.
+    """
     version = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
     client = Client(
         CallbackAPIVersion.VERSION2,
@@ -82,7 +96,9 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
     def on_disconnect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
         inbox.put(Link(up=False, reason=str(reason)))
 
-    def on_publish(_c: Client, _u: Any, _m: int, reason: ReasonCode, _p: Any) -> None:
+    def on_publish(_c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
+        if answers is not None:
+            answers.put(Answered(mid, str(reason)))
         if reason.is_failure:
             inbox.put(Refused(str(reason)))
 
