@@ -6,10 +6,13 @@ import threading
 from contextlib import ExitStack
 from typing import Final, TextIO
 
+import numpy as np
+from jaxtyping import Float64
+
 from edge_pose import spool
 from edge_pose.address import Broker
 from edge_pose.capture import open_source
-from edge_pose.config import Config
+from edge_pose.config import CameraConfig, Config
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import topics
 from edge_pose.errors import EXIT_OK
@@ -85,7 +88,7 @@ def open_sinks(
     # Who starts a broker only to look at the live page leaves nothing on the disk.
     kept = IN_MEMORY if broker is None else spool.settings(config, os.environ)
     broker = broker or embedded(stack)
-    sink = MqttSink(broker, topics(config), model.info(), spool=kept)
+    sink = MqttSink(broker, topics(config), model.info(), spool=kept, up=known_up(config.camera))
     stack.callback(sink.close)
     sinks.append(sink)
     listeners.append(sink.event)
@@ -93,6 +96,11 @@ def open_sinks(
         sink.wait_online(BROKER_S)
     if with_view:
         open_view(config, broker, stack)
+
+
+def known_up(camera: CameraConfig) -> Float64[np.ndarray, "3"] | None:
+    """Say which way is up before the camera, where somebody said how it hangs."""
+    return None if camera.pitch_deg is None else up_in_camera(camera.pitch_deg, camera.roll_deg)
 
 
 def open_watch(

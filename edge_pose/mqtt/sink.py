@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+from jaxtyping import Float64
+
 from edge_pose.address import Broker, Topics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
 from edge_pose.errors import BrokerError
@@ -62,10 +65,12 @@ class MqttSink:
         info: Info,
         *,
         spool: SpoolSettings = IN_MEMORY,
+        up: Float64[np.ndarray, "3"] | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
         self._broker = broker
         self._topics = topics
+        self._up = up
         self._clock = clock
         self._settled = threading.Event()
         self._closing = threading.Event()
@@ -171,7 +176,7 @@ class MqttSink:
             slot = slots[one.id]
             if now_ns - self._flat_sent_ns.get(slot, now_ns - FLAT_PERIOD_NS) >= FLAT_PERIOD_NS:
                 self._flat_sent_ns[slot] = now_ns
-                payload = encode(flat_person(message, one))
+                payload = encode(flat_person(message, one, self._up))
                 self._publisher.live(f"person/{slot}", payload, schema="person")
 
     def _publish_stats(self, frame: Frame, persons: int, *, live: bool) -> None:
