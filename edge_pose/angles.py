@@ -65,7 +65,7 @@ class _Body:
         self, joints_m: Float64[np.ndarray, "joints 3"], known: Bool[np.ndarray, "joints"]
     ) -> None:
         self._joints_m = joints_m
-        self._known = known & np.isfinite(joints_m).all(axis=1)
+        self._known = known
 
     def limb(self, start: str, end: str) -> Direction | None:
         """Point from one joint to another."""
@@ -80,7 +80,7 @@ class _Body:
 
 
 def _unit(vector: Direction) -> Direction | None:
-    length = float(np.linalg.norm(vector))
+    length = float(np.linalg.norm(vector))  # not a number where a joint has no place
     return vector / length if length >= SHORTEST_M else None
 
 

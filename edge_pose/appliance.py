@@ -18,6 +18,7 @@ from edge_pose.config.rules import topics
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
 from edge_pose.level import up_in_camera
+from edge_pose.limited import limited
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
@@ -43,6 +44,7 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
         stack.callback(sinks[0].close)
         listeners: list[Hear] = []
         open_sinks(config, model, stack, sinks, listeners, live=source.live, out=out)
+        sinks = limited(sinks, config.output.joints)
         sinks.append(open_watch(config, listeners, stack, degraded=model.degraded))
         supervisor.tell("READY=1")
         done = run(
@@ -88,7 +90,14 @@ def open_sinks(
     # Who starts a broker only to look at the live page leaves nothing on the disk.
     kept = IN_MEMORY if broker is None else spool.settings(config, os.environ)
     broker = broker or embedded(stack)
-    sink = MqttSink(broker, topics(config), model.info(), spool=kept, up=known_up(config.camera))
+    sink = MqttSink(
+        broker,
+        topics(config),
+        model.info(),
+        spool=kept,
+        tags=config.tags,
+        up=known_up(config.camera),
+    )
     stack.callback(sink.close)
     sinks.append(sink)
     listeners.append(sink.event)

@@ -68,6 +68,8 @@ def test_settings_are_frozen() -> None:
         ("[camera]\nfx_px = 900\nhfov_deg = 60", "both describe the lens"),
         ("[mqtt]\nkey_file = 'k'", "mqtt.cert_file and mqtt.key_file belong together"),
         ("[events.zones.a]\npicture = 3", "events.zones has a zone 'a' with the corners 3; wanted"),
+        ("[tags]\njoints = ['noes']", "tags.joints names a joint 'noes'; did you mean 'nose'?"),
+        ("[output]\njoints = 3", "output.joints is 3; wanted names of joints"),
         ("[camera", "is not TOML"),
     ],
 )

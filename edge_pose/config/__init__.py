@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from edge_pose.skeleton import joint_names
 from edge_pose.zone import Zone, read_zones
 
 
@@ -95,6 +96,14 @@ class OutputConfig:
     ] = None
     frames: Annotated[int | None, Key("Stop after so many frames", 1.0)] = None
     events: Annotated[bool, Key("jsonl writes events too, each as a line of its own")] = False
+    joints: Annotated[
+        tuple[str, ...] | None,
+        Key(
+            "Joints that leave the device, in any message; without it all",
+            read=joint_names,
+            example='["neck", "left_wrist", "right_wrist"]',
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +138,23 @@ class MqttConfig:
     ] = None
     cert_file: Annotated[Path | None, Key("Our own certificate, where the broker wants one")] = None
     key_file: Annotated[Path | None, Key("Private key of our own certificate")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagsConfig:
+    """Bare numbers, a topic each, for products that read nothing else."""
+
+    enabled: Annotated[bool, Key("Publish them")] = False
+    joints: Annotated[
+        tuple[str, ...] | None,
+        Key(
+            "Joints that have tags; without it all",
+            read=joint_names,
+            example='["left_wrist", "right_wrist"]',
+        ),
+    ] = None
+    deadband_m: Annotated[float, Key("A joint that has moved less is not told again", 0.0)] = 0.005
+    rate_hz: Annotated[float, Key("How often a tag is told at most", 0.1, 30.0)] = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +206,7 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    tags: TagsConfig = field(default_factory=TagsConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

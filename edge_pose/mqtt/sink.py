@@ -17,6 +17,7 @@ from jaxtyping import Float64
 
 from edge_pose.address import Broker, Topics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
+from edge_pose.config import TagsConfig
 from edge_pose.errors import BrokerError
 from edge_pose.event import Event
 from edge_pose.message import (
@@ -31,6 +32,7 @@ from edge_pose.mqtt.client import Inbox, Link, Refused, Stop
 from edge_pose.mqtt.forward import Forwarder
 from edge_pose.mqtt.publisher import GOODBYE_S, Publisher, log
 from edge_pose.mqtt.slots import Slots
+from edge_pose.mqtt.tags import Tags
 from edge_pose.spool import IN_MEMORY, SpoolSettings
 from edge_pose.types import Frame, Pose3D, Stats
 
@@ -65,6 +67,7 @@ class MqttSink:
         info: Info,
         *,
         spool: SpoolSettings = IN_MEMORY,
+        tags: TagsConfig | None = None,
         up: Float64[np.ndarray, "3"] | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
@@ -75,6 +78,7 @@ class MqttSink:
         self._settled = threading.Event()
         self._closing = threading.Event()
         self._slots = Slots()
+        self._tags = Tags(tags) if tags is not None and tags.enabled else None
         self._flat_sent_ns: dict[int, int] = {}
         self._stats: list[Stats] = []
         self._stats_sent_ns = clock()
@@ -162,16 +166,19 @@ class MqttSink:
         if live:
             message = frame_message(frame, poses, stats, cam=self._topics.cam)
             self._publisher.live("pose", encode(message), schema="frame")
-            self._publish_people(message, now_ns)
+            slots = self._slots.see(one.id for one in message.persons)
+            self._publish_people(message, slots, now_ns)
+            if self._tags is not None:
+                for leaf, number in self._tags.see(message, slots, now_ns):
+                    self._publisher.live(leaf, number, schema=None)
         else:
             self._publisher.unsent += 1
         if now_ns - self._stats_sent_ns >= STATS_PERIOD_NS:
             self._stats_sent_ns = now_ns
             self._publish_stats(frame, len(poses), live=live)
 
-    def _publish_people(self, message: FrameMessage, now_ns: int) -> None:
+    def _publish_people(self, message: FrameMessage, slots: Mapping[int, int], now_ns: int) -> None:
         """Publish each person under a low number that is kept while the person is seen."""
-        slots = self._slots.see(one.id for one in message.persons)
         for one in message.persons:
             slot = slots[one.id]
             if now_ns - self._flat_sent_ns.get(slot, now_ns - FLAT_PERIOD_NS) >= FLAT_PERIOD_NS:
