@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,6 +16,7 @@ from brokers import Mosquitto, listening, prepared_mosquitto
 from edge_pose.jsonl import JsonlSink
 from edge_pose.limited import limited
 from edge_pose.message import flat_person, frame_message
+from edge_pose.schema.asyncapi import CHANNELS
 from edge_pose.skeleton import INDEX, JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
 from walkers import walkers
@@ -23,6 +25,9 @@ ALLOWED = ("left_wrist", "right_wrist")
 IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"/9j/", b"iVBORw0KGgo")
 """JPEG, PNG, GIF, WebP; JPEG and PNG in base64."""
 CLIP = Path(__file__).resolve().parents[1] / "demo" / "worker.mp4"
+
+
+ADDRESSES = [re.compile(re.sub(r"\{\w+\}", "[^/]+", channel.address)) for channel in CHANNELS]
 
 
 class Heap:
@@ -113,6 +118,7 @@ def test_no_picture_and_no_other_joint_is_on_any_topic(tmp_path: Path) -> None:
     leaves = {one.topic.removeprefix("edge-pose/edge-7/cam0/").split("/")[0] for one in heard}
     assert {"pose", "person", "tag", "event", "summary", "meta"} <= leaves
     for one in heard:
+        assert [True for known in ADDRESSES if known.fullmatch(one.topic)] == [True], one.topic
         assert_no_picture(one.payload.encode())
         assert len(one.payload) < 8000, one.topic
         if one.topic.endswith("/pose"):
