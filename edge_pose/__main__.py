@@ -1,4 +1,4 @@
-"""The command line: `edge-pose run|check|build|bench|model|view|config|replay`."""
+"""The command line: `edge-pose run|check|build|bench|model|view|config|replay|purge`."""
 
 import argparse
 import os
@@ -144,6 +144,14 @@ RUN: Final = (
     *FRAMES,
     Option(flag="--view", setting="view.enabled", kind=bool, meaning="serve the live page"),
 )
+DEVICE: Final = (
+    Option(
+        flag="--device",
+        setting="device.name",
+        metavar="NAME",
+        meaning="name of this device in topics (default: the host name)",
+    ),
+)
 BROKER: Final = (
     Option(
         flag="--broker",
@@ -151,12 +159,7 @@ BROKER: Final = (
         metavar="HOST[:PORT]",
         meaning="MQTT broker to publish to",
     ),
-    Option(
-        flag="--device",
-        setting="device.name",
-        metavar="NAME",
-        meaning="name of this device in topics (default: the host name)",
-    ),
+    *DEVICE,
 )
 PAGE: Final = (
     Option(
@@ -180,6 +183,7 @@ COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
+    "purge": ("remove the events and summaries that wait for the broker", DEVICE),
 }
 
 

@@ -5,20 +5,28 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, TextIO
 
+import numpy as np
+from jaxtyping import Float64
+
+from edge_pose import spool
 from edge_pose.address import Broker
 from edge_pose.capture import open_source
-from edge_pose.config import Config
+from edge_pose.config import CameraConfig, Config
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.config.rules import sparkplug_joints, sparkplug_topics, topics
 from edge_pose.control import Control, Figures, Reborn, answers
 from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
+from edge_pose.level import up_in_camera
+from edge_pose.limited import limited
 from edge_pose.message import Info
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
 from edge_pose.report import ReportSink
+from edge_pose.spool import IN_MEMORY
+from edge_pose.watch import Hear, Watch
 
 if TYPE_CHECKING:
     from edge_pose.metrics import Watched
@@ -41,10 +49,13 @@ def serve(config: Config, *, control: Control, out: TextIO) -> int:
         model = stack.enter_context(open_model(config))
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
-        open_sinks(config, model, stack, sinks, live=source.live, out=out)
+        listeners: list[Hear] = []
+        open_sinks(config, model, stack, sinks, listeners, live=source.live, out=out)
         if watched is not None:
             sinks.append(watched.begin(lambda: model.estimator.times_ms, model.info(), sinks))
         hear_commands(config, control, stack, sinks)
+        sinks = limited(sinks, config.output.joints)
+        sinks.append(open_watch(config, listeners, stack, degraded=model.degraded))
         supervisor.tell("READY=1")
 
         def beat() -> None:
@@ -73,13 +84,17 @@ def open_sinks(
     model: OpenModel,
     stack: ExitStack,
     sinks: list[Sink],
+    listeners: list[Hear],
     *,
     live: bool,
     out: TextIO,
 ) -> None:
     """Add a sink for everything the operator asked for; the live page when that is nothing."""
     if config.output.messages == "jsonl":
-        sinks.append(JsonlSink(out, cam=config.camera.name))
+        lines = JsonlSink(out, cam=config.camera.name)
+        sinks.append(lines)
+        if config.output.events:
+            listeners.append(lines.event)
     with_view = config.view.enabled or (
         config.output.messages is None and config.mqtt.broker is None
     )
@@ -88,10 +103,20 @@ def open_sinks(
         return
     from edge_pose.mqtt import MqttSink  # 200 ms that a run without a broker need not wait for
 
+    # Who starts a broker only to look at the live page leaves nothing on the disk.
+    kept = IN_MEMORY if broker is None else spool.settings(config, os.environ)
     broker = broker or embedded(stack)
-    sink = MqttSink(broker, topics(config), model.info())
+    sink = MqttSink(
+        broker,
+        topics(config),
+        model.info(),
+        spool=kept,
+        tags=config.tags,
+        up=known_up(config.camera),
+    )
     stack.callback(sink.close)
     sinks.append(sink)
+    listeners.append(sink.event)
     if not live:
         sink.wait_online(BROKER_S)
     if config.sparkplug.enabled:
@@ -163,6 +188,27 @@ def open_sparkplug(
     if not live:
         sink.wait_online(BROKER_S)
     return sink
+
+
+def known_up(camera: CameraConfig) -> Float64[np.ndarray, "3"] | None:
+    """Say which way is up before the camera, where somebody said how it hangs."""
+    return None if camera.pitch_deg is None else up_in_camera(camera.pitch_deg, camera.roll_deg)
+
+
+def open_watch(
+    config: Config, listeners: list[Hear], stack: ExitStack, *, degraded: str | None
+) -> Watch:
+    """Tell the listeners what happens, until the stack closes."""
+    camera = config.camera
+    watch = Watch(
+        listeners,
+        cam=camera.name,
+        zones=config.events.zones,
+        up=up_in_camera(camera.pitch_deg or 0.0, camera.roll_deg),
+        degraded=degraded,
+    )
+    stack.callback(watch.close)
+    return watch
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

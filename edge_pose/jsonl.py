@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from edge_pose.message import encode, frame_message, jsonl_frame, jsonl_meta
+from edge_pose.event import Event
+from edge_pose.message import as_mapping, encode, frame_message, jsonl_frame, jsonl_meta
 from edge_pose.types import Frame, Pose3D, Stats
 
 
@@ -48,6 +49,10 @@ class JsonlSink:
             line = encode({**json.loads(line), "meta": dict(self._changed)})
             self._changed = None
         self._write(line)
+
+    def event(self, event: Event) -> None:
+        """Write a line between those of the frames."""
+        self._write(encode({"event": as_mapping(event)}))
 
     def status(self, camera: str) -> None:
         """Say nothing: a reader of lines sees that none come; the log tells why."""

@@ -13,13 +13,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, cast
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
+from edge_pose.angles import angles_deg
+from edge_pose.event import Event
 from edge_pose.skeleton import EDGES, JOINTS, NAME, PARENTS, ROOT
 from edge_pose.types import Frame, Intrinsics, Pose3D, Stats
 
 VERSION: Final = 1
 MAX_PERSONS: Final = 32
+CERTAIN: Final = 0.5
+"""Least probability of a joint from which an angle is made."""
 FRAME_HEADER: Final = ("v", "cam", "skel", "unit", "frame")
 """What a frame repeats of the meta message, so that it can be understood alone; JSONL omits it."""
 
@@ -147,9 +151,15 @@ class StatsMessage:
     reconnects: int
     unsent: int
     """Messages dropped since the start because the broker was away."""
+    spooled: int | None = None
+    """Events and summaries that wait for somebody who reads them."""
+    spool_dropped: int | None = None
+    """Of these, how many were too old or too many, since the start."""
+    spool_ok: bool | None = None
+    """False: what ought to be on the disk is in memory only, or was lost with a broken file."""
 
 
-Message = Person | FrameMessage | Meta | Info | StatsMessage
+Message = Person | FrameMessage | Meta | Info | StatsMessage | Event
 
 
 def rounded(value: float, digits: int) -> float:
@@ -217,10 +227,13 @@ def meta(*, cam: str, intrinsics: Intrinsics, model: Model, engine: str) -> Meta
     return Meta(cam=cam, size=size, intrinsics=lens(intrinsics), model=model, engine=engine)
 
 
-def flat_person(frame: FrameMessage, one: Person) -> dict[str, int | float | bool]:
+def flat_person(
+    frame: FrameMessage, one: Person, up: Float64[np.ndarray, "3"] | None = None
+) -> dict[str, int | float | bool]:
     """One person one level deep: `nose_x … right_toe_c`; a joint that is not known is left out.
 
-    `distance` is that of the pelvis from the camera in metres.
+    `distance` is that of the pelvis from the camera in metres.  Angles are those of joints that
+    were seen and are more likely right than not; `up` in camera axes where it is known.
     """
     flat: dict[str, int | float | bool] = {
         "ts": frame.ts,
@@ -235,7 +248,11 @@ def flat_person(frame: FrameMessage, one: Person) -> dict[str, int | float | boo
     for name, (x, y, z, score) in zip(JOINTS, one.kp, strict=True):
         if x is not None and y is not None and z is not None:
             flat |= {f"{name}_x": x, f"{name}_y": y, f"{name}_z": z, f"{name}_c": score}
-    return flat
+    table = np.array(one.kp, np.float64)  # null becomes not a number
+    known = table[:, 3] >= CERTAIN
+    known[list(one.predicted or ())] = False
+    angles = angles_deg(table[:, :3], known, up)
+    return flat | {name: rounded(angle, 1) for name, angle in angles.items()}
 
 
 def stats_message(

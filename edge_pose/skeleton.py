@@ -6,6 +6,8 @@ annotating pictures clicks, a *bone* point is the centre of a joint inside the b
 by 9 to 32 mm, so they never share a name.
 """
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 JOINTS: Final = (
@@ -115,3 +117,16 @@ H36M_17: Final = tuple(
 )
 LIMBS_12: Final = tuple(range(5, 17))
 """Shoulders, elbows, wrists, hips, knees, ankles: the set on which rivals can be compared."""
+
+
+def joint_names(told: object) -> tuple[str, ...]:
+    """Read names of joints, as a list or as words; a ValueError says which is none."""
+    names = told.replace(",", " ").split() if isinstance(told, str) else told
+    if not isinstance(names, Sequence):
+        raise TypeError(f"is {told!r}; wanted names of joints")
+    for name in names:
+        if name not in INDEX:
+            hint = get_close_matches(str(name), JOINTS, n=1)
+            advice = f"did you mean {hint[0]!r}?" if hint else f"known are {', '.join(JOINTS)}"
+            raise ValueError(f"names a joint {name!r}; {advice}")
+    return tuple(name for name in JOINTS if name in names)

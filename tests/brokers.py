@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from socket import socket
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_pose.address import Broker
 from edge_pose.broker import find_mosquitto, is_listening
@@ -95,6 +99,28 @@ class Listener:
         while (last := self.next()).topic != topic or last.payload != payload:
             heard.append(last)
         return heard
+
+
+class Reader:
+    """A client that comes back after every death of the broker, which mosquitto_sub does not."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self._heard: SimpleQueue[str] = SimpleQueue()
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self._client.on_message = lambda _c, _u, heard: self._heard.put(heard.payload.decode())
+        self._client.connect_async(broker.host, broker.port, keepalive=5)
+        self._client.loop_start()
+
+    def next(self) -> str:
+        """Wait for the payload of the next message."""
+        return self._heard.get(timeout=PATIENCE_S)
+
+    def close(self) -> None:
+        """Leave."""
+        self._client.disconnect()
+        self._client.loop_stop()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from appliance import start, write_clip
 from bundles import make_bundle
 from edge_pose import __version__, skeleton
 from edge_pose.__main__ import main
+from edge_pose.spool import Spool, SpoolSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,38 @@ def test_a_folder_of_mixed_sizes_tells_the_new_size_and_stays_one_line_a_frame(
     assert first["meta"]["size"] == [160, 160]
     assert lines[2]["meta"]["size"] == [320, 320]
     assert "meta" not in lines[1]
+
+
+def test_events_are_lines_of_their_own_where_they_are_asked_for(
+    edge_pose: EdgePose, bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "edge-pose.toml"
+    settings.write_text(
+        "[output]\nevents = true\n[events.zones.everywhere]\n"
+        'picture = [[0, 0], [1, 0], [1, 1], [0, 1]]\npart = "hips"\n'
+    )
+    done = edge_pose("run", clip, "--bundle", bundle, "--output", "jsonl", "--config", settings)
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    events = [line["event"] for line in lines if "event" in line]
+    assert [event["type"] for event in events] == ["camera", "zone_enter", "zone_leave"]
+    assert [next(iter(line)) for line in lines if "event" not in line] == ["meta"] + ["seq"] * 12
+    assert events[1]["ts"] in [line.get("ts") for line in lines]
+    assert events[2]["reason"] == "stopped"
+
+
+def test_what_waits_for_a_broker_can_be_removed(
+    edge_pose: EdgePose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = tmp_path / "edge-pose" / "edge-7-cam0.spool"
+    with closing(Spool(SpoolSettings(path=path))) as spool:
+        spool.add("event/people", "{}", precious=True)
+    done = edge_pose("purge", "--device", "edge-7")
+    assert done.code == 0
+    assert done.out == f"Removed 1 messages that waited in {path}.\n"
+    assert not path.exists()
+    monkeypatch.setenv("EDGE_POSE_SPOOL_ENABLED", "false")
+    assert "Nothing is kept on the disk" in edge_pose("purge").out
 
 
 @pytest.mark.parametrize(

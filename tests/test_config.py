@@ -68,6 +68,9 @@ def test_settings_are_frozen() -> None:
         ("[camera]\nfx_px = 900\nhfov_deg = 60", "both describe the lens"),
         ("[mqtt]\nkey_file = 'k'", "mqtt.cert_file and mqtt.key_file belong together"),
         ("[metrics]\nhost = '0.0.0.0'", "metrics.host is '0.0.0.0', which others could reach"),
+        ("[events.zones.a]\npicture = 3", "events.zones has a zone 'a' with the corners 3; wanted"),
+        ("[tags]\njoints = ['noes']", "tags.joints names a joint 'noes'; did you mean 'nose'?"),
+        ("[output]\njoints = 3", "output.joints is 3; wanted names of joints"),
         ("[camera", "is not TOML"),
     ],
 )
@@ -148,6 +151,19 @@ def test_the_broker_is_put_together_from_its_section(tmp_path: Path) -> None:
         host="plant.local", port=8883, tls=True, username="eve", protocol="3.1.1"
     )
     assert broker(effective(folder=tmp_path).config) is None
+
+
+def test_zones_come_from_the_file_or_as_json_from_the_environment(tmp_path: Path) -> None:
+    toml = "[events.zones]\npress = {floor_m = [[0, 1], [1, 1], [1, 2.5]]}\n"
+    table = '{"door": {"picture": [[0, 0], [1, 0], [1, 1]]}}'
+    found = effective(toml, folder=tmp_path)
+    (press,) = found.config.events.zones
+    assert press.corners == ((0.0, 1.0), (1.0, 1.0), (1.0, 2.5))
+    assert '"press"' in effective_text(found)
+    (door,) = effective(
+        toml, folder=tmp_path, environ={"EDGE_POSE_EVENTS_ZONES": table}
+    ).config.events.zones
+    assert door.name == "door"
 
 
 def test_a_secret_is_the_first_line_of_its_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from edge_pose import message
-from edge_pose.schema import MESSAGES, schema
+from edge_pose.event import CameraChange, Degraded, Drift, Event, People, ZoneEnter, ZoneLeave
+from edge_pose.schema import NAMES, schema
 from edge_pose.skeleton import INDEX, JOINTS, NAME, NUM_JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
 from walkers import HEIGHT_PX, WIDTH_PX, intrinsics, walkers
@@ -33,24 +35,47 @@ def meta() -> message.Meta:
     return message.meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake")
 
 
-def examples() -> dict[str, message.Message]:
+def examples() -> dict[str, message.Message | Mapping[str, object]]:
+    """One message of each kind."""
     _, poses, now = seen()
+    frame = frame_of(poses)
     info = message.Info(version="0.1.0", machine="x", model=MODEL, engine="a fake", started=1)
     summary = message.stats_message([now], ts=1, seq=0, persons=2, unsent=0)
-    return {"frame": frame_of(poses), "meta": meta(), "info": info, "stats": summary}
+    events: list[Event] = [
+        ZoneEnter(ts=1, seq=1, cam="cam0", zone="press", id=4, inside=1),
+        ZoneLeave(ts=1, seq=2, cam="cam0", zone="press", id=4, inside=0, reason="out", dwell_s=2.0),
+        People(ts=1, seq=3, cam="cam0", persons=1),
+        CameraChange(ts=1, seq=4, cam="cam0", state="stale", was="online"),
+        Degraded(ts=1, seq=5, cam="cam0", why="no GPU"),
+        Drift(ts=1, seq=6, cam="cam0", measure="score", value=0.4, limit=0.5),
+    ]
+    return {
+        "frame": frame,
+        "meta": meta(),
+        "info": info,
+        "stats": summary,
+        "person": message.flat_person(frame, frame.persons[0], np.array([0.0, -1.0, 0.0])),
+        **{f"event-{event.type}": event for event in events},
+    }
 
 
-@pytest.mark.parametrize("name", sorted(MESSAGES))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_message_obeys_the_schema_that_is_published(name: str) -> None:
     published = json.loads((SCHEMAS / f"pose-{name}-1.schema.json").read_text())
     Draft202012Validator.check_schema(published)
     Draft202012Validator(published).validate(json.loads(message.encode(examples()[name])))
 
 
-@pytest.mark.parametrize("name", sorted(MESSAGES))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_the_published_schema_is_the_one_the_types_give(name: str) -> None:
     """Renew with `python -m edge_pose.schema schemas`."""
     assert json.loads((SCHEMAS / f"pose-{name}-1.schema.json").read_text()) == schema(name)
+
+
+def test_a_flat_person_has_no_key_that_the_schema_does_not_know() -> None:
+    properties = schema("person")["properties"]
+    assert isinstance(properties, dict)
+    assert set(json.loads(message.encode(examples()["person"]))) == set(properties)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from brokers import Mosquitto, listening, prepared_mosquitto
 from edge_pose.address import Broker, Protocol, Topics
+from edge_pose.config import TagsConfig
 from edge_pose.errors import EXIT_OPERATOR, BrokerError, ConfigError
 from edge_pose.message import Info, Model, as_mapping, encode, meta
 from edge_pose.mqtt import MqttSink
@@ -101,6 +102,22 @@ def test_frames_people_and_figures_are_heard_but_not_kept(
         if protocol == "5":
             assert heard.content_type == "application/json"
             assert 1 <= int(heard.expiry_s) <= 2
+
+
+def test_tags_are_bare_numbers_where_they_are_asked_for(mosquitto: Mosquitto) -> None:
+    tags = TagsConfig(enabled=True, joints=("nose",))
+    sink = MqttSink(mosquitto.broker, TOPICS, INFO, tags=tags, clock=clock_of(0.04))
+    try:
+        sink.wait_online(CONNECT_S)
+        with listening(mosquitto.broker, f"{TOPICS.root}/#") as listener:
+            listener.next("/status")
+            send(sink, frames=1)
+            heard = listener.next("/tag/0/nose/z")
+    finally:
+        sink.close()
+    assert heard.topic == TOPICS.camera("tag/0/nose/z")
+    assert float(heard.payload) > 1.0
+    assert not heard.retained
 
 
 def test_after_a_restart_of_the_broker_the_status_is_online_again(mosquitto: Mosquitto) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_pose.angles import NAMES as ANGLES
+from edge_pose.event import EVENTS
 from edge_pose.message import (
     FrameMessage,
     Info,
@@ -22,6 +24,7 @@ from edge_pose.message import (
     Person,
     StatsMessage,
 )
+from edge_pose.schema.asyncapi import CHANNELS
 from edge_pose.skeleton import NUM_JOINTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,11 +126,32 @@ def test_the_joints_of_the_example_lie_where_their_pixels_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [FrameMessage, Person, LatencyMs, Meta, Lens, Model, Info, StatsMessage]
+    "message",
+    [FrameMessage, Person, LatencyMs, Meta, Lens, Model, Info, StatsMessage, *EVENTS.values()],
 )
 def test_the_page_explains_every_key_of_every_message(message: type) -> None:
     explained = set(re.findall(r"`(\w+)`", MESSAGES))
     assert names(message) - explained == set()
+
+
+def test_the_page_explains_every_kind_of_event_and_every_angle() -> None:
+    explained = set(re.findall(r"`(\w+)`", MESSAGES))
+    assert set(EVENTS) <= explained
+    assert {angle for angle in ANGLES if not angle.startswith("right_")} <= explained
+
+
+TOPIC = re.compile(r"^\| `(<root>[^`]+)` \|.*\| ([01]), (yes|no) \|$", re.MULTILINE)
+
+
+def test_the_page_has_the_topics_of_the_asyncapi_document_and_no_others() -> None:
+    told = {(topic, int(qos), kept == "yes") for topic, qos, kept in TOPIC.findall(MESSAGES)}
+    wanted = set()
+    for channel in CHANNELS:
+        address = re.sub(r"/event/\w+$", "/event/<type>", channel.address)
+        address = address.replace("{axis}", "<x, y, z or c>")
+        address = address.replace("{", "<").replace("}", ">")
+        wanted.add((address, channel.qos, channel.retained))
+    assert told == wanted
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 from edge_pose.clock import NS_PER_MS
 from edge_pose.commands.replay import play
 from edge_pose.errors import SourceError
+from edge_pose.event import CameraChange
 from edge_pose.jsonl import JsonlSink
 from edge_pose.recorded import recorded
 from edge_pose.skeleton import NUM_JOINTS
@@ -84,6 +85,19 @@ def test_a_line_that_is_no_message_is_named(line: str, tmp_path: Path) -> None:
         stream.write(line + "\n")
     with pytest.raises(SourceError, match="line 5, is no message"):
         list(recorded(path))
+
+
+def test_events_between_the_frames_are_passed_over(tmp_path: Path) -> None:
+    first, *frames = record(tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
+    happened = CameraChange(ts=1_790_000_000_000, cam="cam0", state="online")
+    with (tmp_path / "b.jsonl").open("w", encoding="utf-8") as stream:
+        stream.write(first + "\n")
+        JsonlSink(stream, cam="cam0").event(happened)
+        stream.write("\n".join(frames) + "\n")
+        JsonlSink(stream, cam="cam0").event(happened)
+    replayed = list(recorded(tmp_path / "b.jsonl"))
+    assert [each.frame.sequence for each in replayed] == [0, 1, 2]
+    assert replayed[0].meta == {"size": [64, 48]}
 
 
 def test_a_missing_recording_is_an_error(tmp_path: Path) -> None:

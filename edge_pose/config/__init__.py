@@ -1,9 +1,13 @@
 """What the operator sets: a frozen dataclass per section, each key with its meaning and limits."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
+
+from edge_pose.skeleton import joint_names
+from edge_pose.zone import Zone, read_zones
 
 COMMANDS: Final = ("pause", "resume", "snapshot-stats", "reload", "rebirth")
 """What can be asked of a running appliance over MQTT."""
@@ -16,6 +20,10 @@ class Key:
     meaning: str
     minimum: float | None = None
     maximum: float | None = None
+    read: Callable[[object], object] | None = None
+    """Reads what is neither text nor number; a ValueError of it says what is wrong."""
+    example: str | None = None
+    """How it is written, for the commented default file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,12 @@ class CameraConfig:
     ] = None
     hfov_deg: Annotated[float | None, Key("Horizontal field of view in degrees", 1.0, 170.0)] = None
     intrinsics: Annotated[Path | None, Key("File with a calibrated camera matrix")] = None
+    pitch_deg: Annotated[
+        float | None, Key("How far the camera looks below the horizon", -89.0, 89.0)
+    ] = None
+    roll_deg: Annotated[
+        float, Key("How far what is level runs down to the right in the picture", -180.0, 180.0)
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +110,31 @@ class OutputConfig:
         Literal["jsonl", "none"] | None, Key("jsonl writes the messages to standard output")
     ] = None
     frames: Annotated[int | None, Key("Stop after so many frames", 1.0)] = None
+    events: Annotated[bool, Key("jsonl writes events too, each as a line of its own")] = False
+    joints: Annotated[
+        tuple[str, ...] | None,
+        Key(
+            "Joints that leave the device, in any message; without it all",
+            read=joint_names,
+            example='["neck", "left_wrist", "right_wrist"]',
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsConfig:
+    """What counts as an event."""
+
+    zones: Annotated[
+        tuple[Zone, ...],
+        Key(
+            "Zones by name, each with its corners: picture, in parts of the picture's width and "
+            "height, or floor_m, in metres to the right and ahead of the camera; part = 'hips' "
+            "where feet are hidden",
+            read=read_zones,
+            example="{press = {picture = [[0.1, 0.4], [0.5, 0.4], [0.5, 1.0], [0.1, 1.0]]}}",
+        ),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +195,40 @@ class SparkplugConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TagsConfig:
+    """Bare numbers, a topic each, for products that read nothing else."""
+
+    enabled: Annotated[bool, Key("Publish them")] = False
+    joints: Annotated[
+        tuple[str, ...] | None,
+        Key(
+            "Joints that have tags; without it all",
+            read=joint_names,
+            example='["left_wrist", "right_wrist"]',
+        ),
+    ] = None
+    deadband_m: Annotated[float, Key("A joint that has moved less is not told again", 0.0)] = 0.005
+    rate_hz: Annotated[float, Key("How often a tag is told at most", 0.1, 30.0)] = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """Where events and summaries wait for the broker and for somebody who reads them."""
+
+    enabled: Annotated[
+        bool, Key("Keep them on disk; false keeps a few in memory, until the program ends")
+    ] = True
+    folder: Annotated[
+        Path | None, Key("Folder for them; without it systemd's folder for state, or the user's")
+    ] = None
+    max_rows: Annotated[int, Key("Most messages kept", 1.0)] = 200_000
+    max_bytes: Annotated[int, Key("Most bytes of messages kept", 100_000.0)] = 64_000_000
+    max_age_s: Annotated[float, Key("Seconds after which a message is not worth keeping", 1.0)] = (
+        86_400.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
@@ -196,9 +269,12 @@ class Config:
     camera: CameraConfig = field(default_factory=CameraConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     sparkplug: SparkplugConfig = field(default_factory=SparkplugConfig)
+    tags: TagsConfig = field(default_factory=TagsConfig)
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

@@ -158,6 +158,11 @@ def _advice(wrong: str, known: list[str]) -> str:
 
 
 def _checked(given: Setting, *, name: str, known: KnownKey) -> object:
+    if known.key.read is not None:
+        try:
+            return known.key.read(given.value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{given.origin}: {name} {error}") from None
     read = _from_text if given.is_text else _from_toml
     value = read(given.value, known.wanted)
     if value is None:

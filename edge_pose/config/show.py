@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -40,6 +41,8 @@ def _default_lines() -> Iterator[str]:
 
 
 def _example(known: KnownKey) -> str:
+    if known.key.example is not None:
+        return known.key.example
     if known.default is not None:
         return _value_text(known.default)
     if known.wanted in (int, float):
@@ -59,4 +62,10 @@ def _value_text(value: object) -> str:
         return "not set"
     if isinstance(value, str | Path):
         return json.dumps(redact(str(value)), ensure_ascii=False)
-    return json.dumps(value)
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> object:
+    assert is_dataclass(value)
+    assert not isinstance(value, type)
+    return asdict(value)

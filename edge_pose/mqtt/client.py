@@ -54,6 +54,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The broker acknowledged a message, or a message that needs no answer has left."""
+
+    mid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing is posted after this."""
 
@@ -93,8 +101,12 @@ def new_client(
     *,
     client_id: str | None = None,
     before_connect: Callable[[Client], object] | None = None,
+    answers: Inbox | None = None,
 ) -> Client:
-    """Make a client whose callbacks post to the inbox and do nothing else.
+    """Make a client whose callbacks post to the inbox, and answers beside it, and do nothing else.
+
+    They run while the client holds its own lock, so whatever waits for another lock in them may
+    wait for ever.
 
     `before_connect` runs in the network thread just before each CONNECT packet is made, where a
     will can still be renewed; what it returns is posted.
@@ -111,7 +123,18 @@ def new_client(
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.reconnect_delay_set(*RECONNECT_S)
     _set_credentials(client, broker)
-    trouble = Trouble(tls=broker.tls)
+    _post_messages(client, inbox, answers)
+    _post_link(client, inbox, Trouble(tls=broker.tls), before_connect)
+    return client
+
+
+def _post_link(
+    client: Client,
+    inbox: Inbox,
+    trouble: Trouble,
+    before_connect: Callable[[Client], object] | None,
+) -> None:
+    """Post how the connection comes and goes."""
 
     def on_connect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
         trouble.answered(up=not reason.is_failure)
@@ -122,13 +145,6 @@ def new_client(
 
     def on_disconnect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
         inbox.put(Link(up=False, reason=trouble.told(str(reason))))
-
-    def on_publish(_c: Client, _u: Any, _m: int, reason: ReasonCode, _p: Any) -> None:
-        if reason.is_failure:
-            inbox.put(Refused(str(reason)))
-
-    def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
-        inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
 
     def on_log(_c: Client, _u: Any, _level: int, text: str) -> None:
         # It calls errors what we report as a link that is down.
@@ -144,11 +160,24 @@ def new_client(
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
     client.on_disconnect = on_disconnect
-    client.on_publish = on_publish
-    client.on_message = on_message
     client.on_log = on_log
     client.on_socket_open = on_socket_open
-    return client
+
+
+def _post_messages(client: Client, inbox: Inbox, answers: Inbox | None) -> None:
+    """Post what comes, and what became of what was sent."""
+
+    def on_publish(_c: Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
+        if answers is not None:
+            answers.put(Answered(mid, str(reason)))
+        if reason.is_failure:
+            inbox.put(Refused(str(reason)))
+
+    def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
+        inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
+
+    client.on_publish = on_publish
+    client.on_message = on_message
 
 
 def _set_credentials(client: Client, broker: Broker) -> None:

@@ -1,30 +1,25 @@
-"""Poses go out to a broker; the pipeline never waits for it.
+"""Poses and events go out to a broker; the pipeline never waits for it.
 
-One worker thread owns everything that changes.  Those who send and the callbacks of the client only
-post to its queue.  While the broker is away frames are dropped and counted; state (status, meta,
-info) is kept and told anew at every connect, because the broker publishes our last will `offline`
-whenever it loses us.
+One worker thread owns the connection, another one the spool.  Those who send and the callbacks of
+the client only post to their queues.  Live messages are dropped and counted while the broker is
+away; events and summaries wait for it in the spool.
 """
 
-import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from paho.mqtt.client import MQTTMessageInfo
-from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+import numpy as np
+from jaxtyping import Float64
 
 from edge_pose.address import Broker, Topics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
+from edge_pose.config import TagsConfig
+from edge_pose.event import Event
 from edge_pose.message import (
-    VERSION,
     FrameMessage,
     Info,
     encode,
@@ -32,28 +27,16 @@ from edge_pose.message import (
     frame_message,
     stats_message,
 )
-from edge_pose.mqtt.client import (
-    HOPELESS,
-    KEEPALIVE_S,
-    Inbox,
-    Link,
-    Refused,
-    Stop,
-    new_client,
-    no_answer,
-    refused,
-)
+from edge_pose.mqtt.client import Inbox, Link, Refused, Stop, no_answer
+from edge_pose.mqtt.forward import Forwarder
+from edge_pose.mqtt.publisher import GOODBYE_S, Publisher, log
+from edge_pose.mqtt.tags import Tags
 from edge_pose.slots import assign_slots
+from edge_pose.spool import IN_MEMORY, SpoolSettings
 from edge_pose.types import Frame, Pose3D, Stats
 
-log = logging.getLogger(__name__)
-
-GOODBYE_S: Final = 2.0
-FRAME_EXPIRY_S: Final = 2
 FLAT_PERIOD_NS: Final = NS_PER_S // 10
 STATS_PERIOD_NS: Final = NS_PER_S
-WAITING_LIMIT: Final = 100
-"""Packets that may wait in the client while the network stalls; beyond that frames are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,62 +65,68 @@ class MqttSink:
     """Publishes what the pipeline sees; see MESSAGES in the documentation for the topics."""
 
     def __init__(
-        self, broker: Broker, topics: Topics, info: Info, *, clock: Clock = monotonic_ns
+        self,
+        broker: Broker,
+        topics: Topics,
+        info: Info,
+        *,
+        spool: SpoolSettings = IN_MEMORY,
+        tags: TagsConfig | None = None,
+        up: Float64[np.ndarray, "3"] | None = None,
+        clock: Clock = monotonic_ns,
     ) -> None:
         self._broker = broker
         self._topics = topics
-        self._info = encode(info)
+        self._up = up
         self._clock = clock
-        self._link = Link(up=False, reason="no answer yet")
-        self._was_up = False
         self._settled = threading.Event()
         self._closing = threading.Event()
-        self._retained: dict[str, str] = {"status": "offline"}
         self._slots: dict[int, int] = {}
+        self._tags = Tags(tags) if tags is not None and tags.enabled else None
         self._flat_sent_ns: dict[int, int] = {}
         self._stats: list[Stats] = []
         self._stats_sent_ns = clock()
-        self._unsent = 0
-        self._waiting: deque[MQTTMessageInfo] = deque()
         self._inbox: Inbox = queue.SimpleQueue()
-        self._client = new_client(broker, f"{topics.device}-{topics.cam}", self._inbox)
-        self._client.will_set(topics.device_status, "offline", qos=1, retain=True)
+        answers: Inbox = queue.SimpleQueue()
+        self._publisher = Publisher(broker, topics, self._inbox, answers)
+        self._publisher.state(topics.device_info, encode(info))
+        self._forwarder = Forwarder(self._publisher.client, broker, topics, answers, spool)
         self._executor = ThreadPoolExecutor(1, "mqtt")
         self._work = self._executor.submit(self._run)
-        self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
-        self._client.loop_start()
+        self._publisher.connect()
 
     @property
     def online(self) -> bool:
         """Tell whether the broker has let us in."""
-        return self._link.up
+        return self._publisher.link.up
 
     @property
     def unsent(self) -> int:
-        """Messages dropped since the start because the broker was away."""
-        return self._unsent
+        """Live messages dropped since the start because the broker was away."""
+        return self._publisher.unsent
 
     def wait_online(self, timeout_s: float) -> None:
         """Return when the broker has let us in; raise a BrokerError when it has not."""
         self._settled.wait(timeout_s)
         self._raise_if_dead()
-        if not self._was_up:
-            raise no_answer(self._broker, self._link)
+        if not self._publisher.was_up:
+            raise no_answer(self._broker, self._publisher.link)
 
     def start(self, meta: Mapping[str, object]) -> None:
         """Tell what holds for all frames from now on."""
-        self._raise_if_dead()
-        self._inbox.put(_State("meta", encode(meta)))
+        self._post(_State("meta", encode(meta)))
 
     def send(self, frame: Frame, poses: list[Pose3D], stats: Stats) -> None:
         """Publish the people seen in one frame."""
-        self._raise_if_dead()
-        self._inbox.put(_Seen(frame, poses, stats))
+        self._post(_Seen(frame, poses, stats))
+
+    def event(self, event: Event) -> None:
+        """Publish what happened, sooner or later."""
+        self._forwarder.post(event)
 
     def status(self, camera: str) -> None:
         """Publish that the camera is now `online`, `offline` or `stale`."""
-        self._raise_if_dead()
-        self._inbox.put(_State("status", camera))
+        self._post(_State("status", camera))
 
     def rebirth(self) -> None:
         """Tell anew what holds, as after a connection."""
@@ -146,11 +135,15 @@ class MqttSink:
     def close(self) -> None:
         """Say goodbye, so that the retained status is true afterwards."""
         self._closing.set()
+        self._forwarder.close()
         self._inbox.put(Stop())
         wait([self._work], 2 * GOODBYE_S)
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._publisher.disconnect()
         self._executor.shutdown()
+
+    def _post(self, what: _State | _Seen) -> None:
+        self._raise_if_dead()
+        self._inbox.put(what)
 
     def _raise_if_dead(self) -> None:
         if self._work.done():
@@ -164,106 +157,67 @@ class MqttSink:
                     case _Seen(frame, poses, stats):
                         self._publish_seen(frame, poses, stats)
                     case _State(leaf, payload):
-                        self._retained[leaf] = payload
-                        self._publish_retained(self._topics.camera(leaf), payload)
+                        self._publisher.state(self._topics.camera(leaf), payload)
+                    case _Rebirth():
+                        self._publisher.tell_states()
                     case Link():
                         self._change_link(posted)
-                    case _Rebirth():
-                        self._publish_birth()
                     case Refused(reason):
                         log.warning("The broker %s refused a message: %s", self._broker.url, reason)
-            self._say_goodbye()
+            self._publisher.say_goodbye()
         finally:
             self._settled.set()
 
     def _change_link(self, link: Link) -> None:
-        url, before = self._broker.url, self._link
-        self._link = link
+        self._publisher.change_link(link)
+        self._forwarder.post(link)
         if link.up:
-            log.info("Connected to the broker %s", url)
-            self._was_up = True
-            self._publish_birth()
             self._settled.set()
-            return
-        if not self._was_up and link.reason in HOPELESS:
-            raise refused(self._broker, link)
-        if before.up or before.reason != link.reason:
-            log.warning("The broker %s is away: %s; trying again", url, link.reason)
-
-    def _publish_birth(self) -> None:
-        self._publish_retained(self._topics.device_info, self._info)
-        for leaf in sorted(self._retained):
-            self._publish_retained(self._topics.camera(leaf), self._retained[leaf])
-        self._publish_retained(self._topics.device_status, "online")
-
-    def _say_goodbye(self) -> None:
-        if self._link.up:
-            self._publish_retained(self._topics.camera("status"), "offline")
-            last = self._publish_retained(self._topics.device_status, "offline")
-            if last is not None and last.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                with suppress(RuntimeError):  # the connection was lost meanwhile
-                    last.wait_for_publish(GOODBYE_S)
-
-    def _publish_retained(self, topic: str, payload: str) -> MQTTMessageInfo | None:
-        # Offline, the client would queue without limit what the next birth tells anyway.
-        return self._client.publish(topic, payload, 1, retain=True) if self._link.up else None
 
     def _publish_seen(self, frame: Frame, poses: Sequence[Pose3D], stats: Stats) -> None:
         if self._closing.is_set():
             return
-        self._stats.append(stats)
-        if not self._can_publish():
-            self._unsent += 1
-            return
         now_ns = self._clock()
-        message = frame_message(frame, poses, stats, cam=self._topics.cam)
-        self._publish_live("pose", encode(message), schema="frame")
-        self._publish_people(message, now_ns)
+        self._stats.append(stats)
+        live = self._publisher.has_room(behind=self._inbox.qsize())
+        if live:
+            message = frame_message(frame, poses, stats, cam=self._topics.cam)
+            self._publisher.live("pose", encode(message), schema="frame")
+            self._slots = assign_slots(self._slots, [one.id for one in message.persons])
+            self._publish_people(message, now_ns)
+            if self._tags is not None:
+                for leaf, number in self._tags.see(message, self._slots, now_ns):
+                    self._publisher.live(leaf, number, schema=None)
+        else:
+            self._publisher.unsent += 1
         if now_ns - self._stats_sent_ns >= STATS_PERIOD_NS:
-            summary = stats_message(
-                self._stats,
-                ts=message.ts,
-                seq=message.seq,
-                persons=len(message.persons),
-                unsent=self._unsent,
-            )
-            self._publish_live("stats", encode(summary), schema="stats")
             self._stats_sent_ns = now_ns
-            self._stats.clear()
-
-    def _can_publish(self) -> bool:
-        while self._waiting and _is_gone(self._waiting[0]):
-            self._waiting.popleft()
-        return self._link.up and len(self._waiting) + self._inbox.qsize() < WAITING_LIMIT
+            self._publish_stats(frame, len(poses), live=live)
 
     def _publish_people(self, message: FrameMessage, now_ns: int) -> None:
         """Publish each person under a low number that is kept while the person is seen."""
-        self._slots = assign_slots(self._slots, [one.id for one in message.persons])
         for one in message.persons:
             slot = self._slots[one.id]
             if now_ns - self._flat_sent_ns.get(slot, now_ns - FLAT_PERIOD_NS) >= FLAT_PERIOD_NS:
                 self._flat_sent_ns[slot] = now_ns
-                self._publish_live(
-                    f"person/{slot}", encode(flat_person(message, one)), schema="person"
-                )
+                payload = encode(flat_person(message, one, self._up))
+                self._publisher.live(f"person/{slot}", payload, schema="person")
 
-    def _publish_live(self, leaf: str, payload: str, *, schema: str) -> None:
-        properties = None
-        if self._broker.protocol == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = FRAME_EXPIRY_S
-            properties.ContentType = "application/json"
-            properties.UserProperty = ("schema", f"urn:edge-pose:{schema}:{VERSION}")
-        sent = self._client.publish(self._topics.camera(leaf), payload, properties=properties)
-        if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._waiting.append(sent)
-        else:
-            self._unsent += 1
-
-
-def _is_gone(sent: MQTTMessageInfo) -> bool:
-    """Tell whether a packet has left the client, be it because the connection was lost."""
-    try:
-        return sent.is_published()
-    except RuntimeError:
-        return True
+    def _publish_stats(self, frame: Frame, persons: int, *, live: bool) -> None:
+        counts = self._forwarder.counts
+        summary = replace(
+            stats_message(
+                self._stats,
+                ts=frame.captured_at_ms,
+                seq=frame.sequence,
+                persons=persons,
+                unsent=self._publisher.unsent,
+            ),
+            spooled=counts.rows,
+            spool_dropped=counts.dropped,
+            spool_ok=counts.ok,
+        )
+        self._stats.clear()
+        if live:
+            self._publisher.live("stats", encode(summary), schema="stats")
+        self._forwarder.post(summary)

@@ -1,0 +1,190 @@
+"""The file in which messages wait: the only one that knows SQLite.
+
+In: rows to keep, ids of rows that are done with, bounds.  Out: the rows that wait, the oldest
+first.  Two things can go wrong, and they are told apart: the disk refuses, or the file is broken.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FORMAT: Final = 1
+BESIDE: Final = ("", "-wal", "-shm")
+"""What SQLite puts beside the file, and the file itself."""
+CLOCK_SET_MS: Final = 1_700_000_000_000
+"""A time before this was stamped by a device whose clock was not set yet; its age means nothing."""
+_TABLES: Final = (
+    """CREATE TABLE waiting (
+        id INTEGER PRIMARY KEY, leaf TEXT NOT NULL, payload TEXT NOT NULL,
+        size INTEGER NOT NULL, at_ms INTEGER NOT NULL, precious INTEGER NOT NULL
+    )""",
+    "CREATE INDEX by_leaf ON waiting (leaf, id)",
+    "CREATE INDEX by_worth ON waiting (precious, id)",
+    "CREATE INDEX by_age ON waiting (at_ms)",
+    "CREATE TABLE numbers (last INTEGER)",
+    "INSERT INTO numbers VALUES (NULL)",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+Execute = Callable[..., sqlite3.Cursor]
+
+
+class DiskRefused(Exception):
+    """The disk is full, away or not ours to write, or another process uses the file."""
+
+
+class FileBroken(Exception):
+    """What stands in the file makes no sense."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Row:
+    """One message that waits."""
+
+    id: int
+    leaf: str
+    payload: str
+    at_ms: int
+    precious: bool
+    """An event, which outlives summaries, and which a power cut does not take."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that count against the bound."""
+        return len(self.leaf) + len(self.payload.encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much may wait, and from when on it is worth keeping."""
+
+    rows: int
+    size: int
+    oldest_ms: int
+
+
+class SpoolFile:
+    """An open file; nobody else can open it meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, or make it."""
+        with _told():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._database = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+        try:
+            self._prepare()
+            with _told():
+                ask = self._database.execute
+                self.rows, self.size, self.last_id = ask(
+                    "SELECT count(*), coalesce(sum(size), 0), coalesce(max(id), 0) FROM waiting"
+                ).fetchone()
+                (self.last_number,) = ask("SELECT last FROM numbers").fetchone()
+                self.leaves = {leaf for (leaf,) in ask("SELECT DISTINCT leaf FROM waiting")}
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        with _told():
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA secure_delete = ON")
+            with self._change() as change:
+                (found,) = change("PRAGMA user_version").fetchone()
+                if found == 0:
+                    for statement in _TABLES:
+                        change(statement)
+            (verdict,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if found not in (0, FORMAT) or verdict != "ok":
+            raise FileBroken(f"format {found}, wanted {FORMAT}; check says {verdict}")
+
+    def waiting(self, leaf: str, *, most: int) -> list[Row]:
+        """Give the oldest rows under a name."""
+        with _told():
+            found = self._database.execute(
+                "SELECT id, leaf, payload, at_ms, precious FROM waiting WHERE leaf = ? "
+                "ORDER BY id LIMIT ?",
+                (leaf, most),
+            ).fetchall()
+        return [
+            Row(id=number, leaf=name, payload=payload, at_ms=at_ms, precious=bool(precious))
+            for number, name, payload, at_ms, precious in found
+        ]
+
+    def write(
+        self, rows: Sequence[Row], done: Iterable[int], last_number: int | None, bounds: Bounds
+    ) -> int:
+        """Change all this in one piece; return how many rows had to go to keep the bounds."""
+        # A commit that waits for the disk wears it out: events do, and they are rare.
+        wait = any(row.precious for row in rows)
+        with _told():
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+            with self._change() as change:
+                for row in rows:
+                    change(
+                        "INSERT INTO waiting (id, leaf, payload, size, at_ms, precious) "
+                        "VALUES (?, ?, ?, ?, ?, ?)",
+                        (row.id, row.leaf, row.payload, row.size, row.at_ms, row.precious),
+                    )
+                gone = [
+                    size
+                    for number in done
+                    for (size,) in change(
+                        "DELETE FROM waiting WHERE id = ? RETURNING size", (number,)
+                    ).fetchall()
+                ]
+                change("UPDATE numbers SET last = ?", (last_number,))
+                count = self.rows + len(rows) - len(gone)
+                size = self.size + sum(row.size for row in rows) - sum(gone)
+                dropped = list(self._excess(change, count, size, bounds))
+        self.last_number = last_number
+        self.rows, self.size = count - len(dropped), size - sum(dropped)
+        return len(dropped)
+
+    def _excess(self, change: Execute, count: int, size: int, bounds: Bounds) -> Iterator[int]:
+        """Drop what is too old, then what is too much, summaries before events; give the sizes."""
+        for (one,) in change(
+            "DELETE FROM waiting WHERE at_ms BETWEEN ? AND ? RETURNING size",
+            (CLOCK_SET_MS, bounds.oldest_ms),
+        ).fetchall():
+            count, size = count - 1, size - one
+            yield one
+        while count > bounds.rows or size > bounds.size:
+            ((one,),) = change(
+                "DELETE FROM waiting WHERE id = "
+                "(SELECT id FROM waiting ORDER BY precious, id LIMIT 1) RETURNING size"
+            ).fetchall()
+            count, size = count - 1, size - one
+            yield one
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    @contextmanager
+    def _change(self) -> Iterator[Execute]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._database.execute
+            self._database.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.DatabaseError):  # a full disk has rolled it back already
+                self._database.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a disk that refuses from a file that is broken."""
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        raise DiskRefused(str(error)) from error
+    except sqlite3.DatabaseError as error:
+        raise FileBroken(str(error)) from error
