@@ -96,6 +96,7 @@ def open_sinks(
         model.info(),
         spool=kept,
         tags=config.tags,
+        homeassistant=config.homeassistant,
         up=known_up(config.camera),
     )
     stack.callback(sink.close)

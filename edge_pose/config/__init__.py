@@ -158,6 +158,16 @@ class TagsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAssistantConfig:
+    """Home Assistant shows the camera by itself when it is told how."""
+
+    enabled: Annotated[bool, Key("Tell it")] = False
+    prefix: Annotated[str, Key("First levels of the topics that it watches for news")] = (
+        "homeassistant"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolConfig:
     """Where events and summaries wait for the broker and for somebody who reads them."""
 
@@ -207,6 +217,7 @@ class Config:
     events: EventsConfig = field(default_factory=EventsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     tags: TagsConfig = field(default_factory=TagsConfig)
+    homeassistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

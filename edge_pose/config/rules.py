@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, parse_broker
+from edge_pose.address import Broker, Topics, check_topic_prefix, parse_broker
 from edge_pose.config import Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
@@ -16,6 +16,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     _check_lens(config, origins)
     _check_secrets(config, origins)
     topics(config)
+    check_topic_prefix(config.homeassistant.prefix)
     broker(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
         raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
