@@ -112,6 +112,7 @@ def open_sinks(
         model.info(),
         spool=kept,
         tags=config.tags,
+        homeassistant=config.homeassistant,
         up=known_up(config.camera),
     )
     stack.callback(sink.close)

@@ -203,6 +203,15 @@ def test_a_number_of_people_is_told_when_it_has_settled() -> None:
     assert people(scene) == [(None, 0), (0, 2), (2, 1)]
 
 
+def test_a_number_that_does_not_settle_is_not_told() -> None:
+    scene = Scene()
+    scene.play([], seconds=2)
+    for _ in range(6):
+        scene.play([person(0.1)], seconds=0.4)
+        scene.play([person(0.1), person(0.9, track=2)], seconds=0.4)
+    assert people(scene) == [(None, 0)]
+
+
 def test_after_a_loss_of_the_camera_the_number_of_people_is_told_anew() -> None:
     scene = Scene()
     scene.play([person(0.1)], seconds=2)

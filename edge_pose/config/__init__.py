@@ -212,6 +212,16 @@ class TagsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HomeAssistantConfig:
+    """Home Assistant shows the camera by itself when it is told how."""
+
+    enabled: Annotated[bool, Key("Tell it")] = False
+    prefix: Annotated[str, Key("First levels of the topics that it watches for news")] = (
+        "homeassistant"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolConfig:
     """Where events and summaries wait for the broker and for somebody who reads them."""
 
@@ -274,6 +284,7 @@ class Config:
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     sparkplug: SparkplugConfig = field(default_factory=SparkplugConfig)
     tags: TagsConfig = field(default_factory=TagsConfig)
+    homeassistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

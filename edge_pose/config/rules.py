@@ -7,7 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, SparkplugTopics, Topics, is_loopback, parse_broker
+from edge_pose.address import (
+    Broker,
+    SparkplugTopics,
+    Topics,
+    check_topic_prefix,
+    is_loopback,
+    parse_broker,
+)
 from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
@@ -28,6 +35,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
             "`ssh -L` reaches from elsewhere"
         )
     topics(config)
+    check_topic_prefix(config.homeassistant.prefix)
     broker(config)
     _check_sparkplug(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 
 from edge_pose.address import Broker, Topics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
-from edge_pose.config import TagsConfig
+from edge_pose.config import HomeAssistantConfig, TagsConfig
 from edge_pose.event import Event
 from edge_pose.message import (
     FrameMessage,
@@ -27,8 +27,9 @@ from edge_pose.message import (
     frame_message,
     stats_message,
 )
-from edge_pose.mqtt.client import Inbox, Link, Refused, Stop, no_answer
+from edge_pose.mqtt.client import Inbox, Link, Received, Refused, Stop, no_answer
 from edge_pose.mqtt.forward import Forwarder
+from edge_pose.mqtt.homeassistant import discovery
 from edge_pose.mqtt.publisher import GOODBYE_S, Publisher, log
 from edge_pose.mqtt.tags import Tags
 from edge_pose.slots import assign_slots
@@ -72,6 +73,7 @@ class MqttSink:
         *,
         spool: SpoolSettings = IN_MEMORY,
         tags: TagsConfig | None = None,
+        homeassistant: HomeAssistantConfig | None = None,
         up: Float64[np.ndarray, "3"] | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
@@ -90,6 +92,13 @@ class MqttSink:
         answers: Inbox = queue.SimpleQueue()
         self._publisher = Publisher(broker, topics, self._inbox, answers)
         self._publisher.state(topics.device_info, encode(info))
+        self._introductions: Mapping[str, str] = {}
+        self._awaited: str | None = None
+        """Where Home Assistant says that it has started, if it is to be told of us."""
+        if homeassistant is not None and homeassistant.enabled:
+            self._awaited = f"{homeassistant.prefix}/status"
+            self._introductions = discovery(topics, info, prefix=homeassistant.prefix)
+            self._introduce()
         self._forwarder = Forwarder(self._publisher.client, broker, topics, answers, spool)
         self._executor = ThreadPoolExecutor(1, "mqtt")
         self._work = self._executor.submit(self._run)
@@ -162,6 +171,8 @@ class MqttSink:
                         self._publisher.tell_states()
                     case Link():
                         self._change_link(posted)
+                    case Received(topic, b"online") if topic == self._awaited:
+                        self._introduce()
                     case Refused(reason):
                         log.warning("The broker %s refused a message: %s", self._broker.url, reason)
             self._publisher.say_goodbye()
@@ -172,7 +183,13 @@ class MqttSink:
         self._publisher.change_link(link)
         self._forwarder.post(link)
         if link.up:
+            if self._awaited is not None:
+                self._publisher.client.subscribe(self._awaited, 1)
             self._settled.set()
+
+    def _introduce(self) -> None:
+        for topic, payload in self._introductions.items():
+            self._publisher.state(topic, payload)
 
     def _publish_seen(self, frame: Frame, poses: Sequence[Pose3D], stats: Stats) -> None:
         if self._closing.is_set():

@@ -4,10 +4,13 @@ In: the schemas of the messages.  Out: a document that tools of others make clie
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from edge_pose import __version__
+from edge_pose.config import COMMANDS
 from edge_pose.event import EVENTS
+from edge_pose.message import VERSION
+from edge_pose.remote import MOST_NAME
 from edge_pose.schema import schema
 from edge_pose.skeleton import JOINTS
 
@@ -17,7 +20,27 @@ DRAFT_7: Final = "application/schema+json;version=draft-07"
 DEVICE: Final = "{root}/{device}"
 CAMERA: Final = "{root}/{device}/{cam}"
 STATE: Final = {"type": "string", "enum": ["online", "offline"]}
-CAMERA_STATE: Final = {"type": "string", "enum": ["online", "offline", "stale"]}
+CAMERA_STATE: Final = {"type": "string", "enum": ["online", "offline", "stale", "paused"]}
+ASKED: Final = {
+    "type": "object",
+    "description": "Empty, or an id of the sender that is sent back",
+    "properties": {"id": {"type": ["integer", "string"], "maxLength": MOST_NAME}},
+    "additionalProperties": False,
+}
+DONE: Final = {
+    "type": "object",
+    "required": ["v", "ts", "command", "ok"],
+    "properties": {
+        "v": {"const": VERSION},
+        "ts": {"type": "integer"},
+        "command": {"type": "string"},
+        "id": {"type": ["integer", "string"]},
+        "ok": {"type": "boolean"},
+        "error": {"type": "string", "description": "Why not, in one sentence"},
+        "paused": {"type": "boolean"},
+        "stats": {"type": "object"},
+    },
+}
 NUMBER: Final = {"type": "string", "pattern": r"^-?\d+\.\d{3}$"}
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "root": {"description": "mqtt.root: the first levels of every topic"},
@@ -25,6 +48,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "cam": {"description": "camera.name"},
     "slot": {"description": "a low number that a person keeps while seen"},
     "joint": {"description": "name of a joint", "enum": list(JOINTS)},
+    "name": {"description": "what is asked for", "enum": list(COMMANDS)},
     "axis": {"description": "coordinate, or probability", "enum": ["x", "y", "z", "c"]},
 }
 
@@ -37,9 +61,11 @@ class Channel:
     address: str
     meaning: str
     schema: str | dict[str, Any]
-    """Name of a message in JSON, or what the plain text looks like."""
+    """Name of a message in JSON, or what else it is: an object, or plain text."""
     qos: int = 0
     retained: bool = False
+    action: Literal["send", "receive"] = "send"
+    """Seen from the device."""
 
 
 CHANNELS: Final = (
@@ -116,6 +142,21 @@ CHANNELS: Final = (
         )
         for name, kind in EVENTS.items()
     ),
+    Channel(
+        name="command",
+        address=f"{CAMERA}/cmd/{{name}}",
+        meaning="Something that the device is to do, where it was allowed to be asked",
+        schema=ASKED,
+        qos=1,
+        action="receive",
+    ),
+    Channel(
+        name="command_result",
+        address=f"{CAMERA}/cmd/{{name}}/result",
+        meaning="What became of it",
+        schema=DONE,
+        qos=1,
+    ),
 )
 
 
@@ -131,7 +172,9 @@ def document() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in CHANNELS},
-        "operations": {f"send_{channel.name}": _operation(channel) for channel in CHANNELS},
+        "operations": {
+            f"{channel.action}_{channel.name}": _operation(channel) for channel in CHANNELS
+        },
         "components": {"messages": {channel.name: _message(channel) for channel in CHANNELS}},
     }
 
@@ -151,7 +194,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def _operation(channel: Channel) -> dict[str, Any]:
     return {
-        "action": "send",
+        "action": channel.action,
         "channel": {"$ref": f"#/channels/{channel.name}"},
         "bindings": {
             "mqtt": {
@@ -165,7 +208,11 @@ def _operation(channel: Channel) -> dict[str, Any]:
 
 def _message(channel: Channel) -> dict[str, Any]:
     if not isinstance(channel.schema, str):
-        return {"contentType": "text/plain", "payload": channel.schema}
+        is_json = channel.schema["type"] == "object"
+        return {
+            "contentType": "application/json" if is_json else "text/plain",
+            "payload": channel.schema,
+        }
     described = _in_draft_7(
         {key: value for key, value in schema(channel.schema).items() if not key.startswith("$")}
     )
