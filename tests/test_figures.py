@@ -285,3 +285,12 @@ def test_this_machine_can_be_read() -> None:
     memory = device.memory()
     assert memory is not None
     assert 0 < memory.available_bytes < memory.total_bytes
+
+
+def test_the_page_explains_every_figure(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "operations.md").read_text()
+    watched = Watched(Heartbeat(NOBODY), tmp_path)
+    watched.begin(lambda: {"pose": 1.0}, INFO, [Link()]).send(FRAME, [], STATS)
+    names = {family.name for family in watched.families()}
+    assert len(names) > 20
+    assert {name for name in names if f"`{name}" not in page} == set()
