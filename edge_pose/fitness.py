@@ -1,4 +1,4 @@
-"""Is this machine fit for the work?  A finding comes out of each look: verdict, detail, next step."""
+"""Is this machine fit for the work?  Each look makes a finding: verdict, detail, next step."""
 
 import socket
 import ssl
