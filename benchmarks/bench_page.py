@@ -34,9 +34,11 @@ FILE` wrote; measure and run it again instead of editing.
 * Every camera is a process of its own with its own networks, as systemd runs them; all measure at
   the same time, and the rate is that of all their frames until the last is done.
 * Percentiles of a stage are over the frames in which it ran: the detector runs in every sixth while
-  everybody is in sight. Means are over all frames and sum up to the whole.
-* **networks alone** repeats the same runs of the networks with nothing between them; the ratio of
-  the rates is what everything else leaves of it.
+  everybody is in sight. Means are over all frames and sum up to the whole. A network that works
+  beside the loop is counted by what the loop waits for it, and so is a recording's decoder.
+* **networks alone** repeats the same runs of the networks with nothing between them, those of a
+  frame as many at a time as the engine takes; the ratio of the rates is what everything else
+  leaves of it. Above 1, looks at somebody new waited for each other in the loop and not there.
 * **overhead**, or **outside**, is the frame less capture and networks. A live camera is captured by
   a thread of its own, beside the loop. What the networks are given is prepared in the stages
   detect and pose, and counts as overhead.

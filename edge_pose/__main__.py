@@ -1,4 +1,4 @@
-"""The command line: `edge-pose run|check|build|bench|view|config|replay`."""
+"""The command line: `edge-pose run|check|build|bench|model|view|config|replay`."""
 
 import argparse
 import os
@@ -96,6 +96,22 @@ MODEL: Final = (
         meaning="processor threads per network",
     ),
 )
+STORE: Final = (
+    Option(
+        flag="--trusted-keys",
+        setting="model.trusted_keys",
+        kind=Path,
+        metavar="DIR",
+        meaning="public keys whose models may be installed",
+    ),
+    Option(
+        flag="--store",
+        setting="model.store",
+        kind=Path,
+        metavar="DIR",
+        meaning="where installed models lie",
+    ),
+)
 FRAMES: Final = (
     Option(
         flag="--frames",
@@ -160,6 +176,7 @@ COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
         "measure what a frame costs here, stage by stage",
         (*CAMERA_FILE, *MODEL, *FRAMES, *BROKER),
     ),
+    "model": ("install a signed model, go back to the one before, or list them", STORE),
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
@@ -216,6 +233,8 @@ def parsers() -> tuple[_Parser, Mapping[str, _Parser]]:
             )
         if name == "bench":
             _add_bench(parser)
+        if name == "model":
+            _add_model(parser)
         if name == "config":
             parser.add_argument(
                 "--write",
@@ -243,6 +262,20 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("OLD", "NEW"),
         help="measure nothing; tell the ratios of two kept results",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("install", "rollback", "list"))
+    parser.add_argument(
+        "delivery",
+        nargs="?",
+        type=Path,
+        metavar="BUNDLE",
+        help="folder, .tar or .tar.gz to install",
+    )
+    parser.add_argument(
+        "--allow-downgrade", action="store_true", help="install a model older than the current one"
     )
 
 
@@ -275,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from edge_pose.daemon import guarded
 
     log.configure()
+    os.umask(0o077)  # whatever we write, keypoints above all, is for our own user
     return guarded(lambda: _command(told))
 
 

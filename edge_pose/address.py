@@ -13,6 +13,8 @@ Protocol = Literal["5", "3.1.1"]
 
 PORT: Final = 1883
 TLS_PORT: Final = 8883
+SPARKPLUG: Final = "spBv1.0"
+"""The namespace of Sparkplug B, the first level of all its topics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +80,63 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkplugTopics:
+    """The names of a Sparkplug B edge node and of its device, the camera."""
+
+    group: str
+    node: str
+    device: str
+    primary_host: str | None = None
+    """The host application without which nothing is published."""
+
+    def __post_init__(self) -> None:
+        named = {"group": self.group, "node": self.node, "camera": self.device}
+        if self.primary_host is not None:
+            named["primary host"] = self.primary_host
+        for name, value in named.items():
+            if not value or re.search(r"[/+#\x00]", value):
+                raise ConfigError(
+                    f"the Sparkplug name of the {name} is {value!r}; write one level of a topic, "
+                    "not empty and without '/', '+' and '#'"
+                )
+
+    def of_node(self, verb: Literal["NBIRTH", "NDEATH", "NCMD"]) -> str:
+        """Name a topic of the edge node."""
+        return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}"
+
+    def of_device(self, verb: Literal["DBIRTH", "DDATA", "DDEATH"]) -> str:
+        """Name a topic of the camera."""
+        return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}/{self.device}"
+
+    @property
+    def host_state(self) -> str | None:
+        """Where the primary host tells whether it is there."""
+        return None if self.primary_host is None else f"{SPARKPLUG}/STATE/{self.primary_host}"
+
+
 def check_topic_prefix(prefix: str) -> None:
     """Refuse what cannot stand at the head of a topic that one publishes to."""
     levels = prefix.split("/")
-    if not all(levels) or prefix.startswith("$") or re.search(r"[+#\x00]", prefix):
+    odd = not prefix.isprintable() or re.search("[+#]", prefix)
+    if not all(levels) or prefix.startswith("$") or odd:
         raise ConfigError(
             f"{prefix!r} cannot begin an MQTT topic; write levels joined by '/', none of them "
-            "empty, without '+' and '#' and not starting with '$', such as plant/line-1"
+            "empty, without '+', '#' and control characters and not starting with '$', such as "
+            "plant/line-1"
         )
 
 
 def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
     """Read `host`, `host:port`, `mqtt://[user@]host[:port]` or `mqtts://…`."""
     wanted = "write mqtt://host:1883, mqtts://host:8883 or mqtt://user@host"
-    parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"mqtt://{url}")
+        port = parts.port
+    except ValueError as error:
+        # Where it cannot be taken apart, nobody knows which part of it is a password.
+        shown = "with an '@' in it is no address" if "@" in url else f"{url!r}: {error}"
+        raise ConfigError(f"the broker address {shown}; {wanted}") from None
     if parts.password is not None:
         raise ConfigError(
             f"the address of the broker at {parts.hostname} contains a password, which other users "
@@ -101,10 +146,6 @@ def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
         raise ConfigError(f"the broker address {url!r} begins with {parts.scheme!r}; {wanted}")
     if not parts.hostname or parts.path.strip("/") or parts.query:
         raise ConfigError(f"the broker address {url!r} is not a host and a port; {wanted}")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"the broker address {url!r}: {error}; {wanted}") from error
     tls = parts.scheme == "mqtts"
     return Broker(
         host=parts.hostname,

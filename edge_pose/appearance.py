@@ -11,7 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from edge_pose.skeleton import INDEX
 
@@ -55,11 +55,13 @@ def appearance_of(
         crop, cv2.getPerspectiveTransform(torso_px, target), (_SIDE_PX, _SIDE_PX)
     )
     lab = cv2.cvtColor(torso, cv2.COLOR_BGR2LAB).reshape(-1, 3)
-    a, b = np.clip(lab[:, 1:].astype(np.float64), *_COLOUR_SPAN).T
-    colour, _, _ = np.histogram2d(a, b, bins=_COLOUR_BINS, range=[_COLOUR_SPAN, _COLOUR_SPAN])
-    lightness, _ = np.histogram(lab[:, 0], bins=_LIGHTNESS_BINS, range=(0, 256))
+    a, b = _bins(lab[:, 1:], _COLOUR_SPAN, _COLOUR_BINS).T
+    colour = np.bincount(a * _COLOUR_BINS + b, minlength=_COLOUR_BINS**2).astype(np.float64)
+    lightness = np.bincount(_bins(lab[:, 0], (0, 256), _LIGHTNESS_BINS), minlength=_LIGHTNESS_BINS)
     # A bin's rim must not make a step: what lies near it counts on both sides.
-    soft = cv2.GaussianBlur(colour, (5, 5), 1.0, borderType=cv2.BORDER_CONSTANT)
+    soft = cv2.GaussianBlur(
+        colour.reshape(_COLOUR_BINS, _COLOUR_BINS), (5, 5), 1.0, borderType=cv2.BORDER_CONSTANT
+    )
     grades = cv2.GaussianBlur(
         lightness.astype(np.float64)[None], (7, 1), 1.5, borderType=cv2.BORDER_REPLICATE
     )[0]
@@ -70,6 +72,14 @@ def appearance_of(
         ]
     )
     return np.sqrt(both).astype(np.float32)
+
+
+def _bins(
+    values: UInt8[np.ndarray, "*values"], span: tuple[int, int], bins: int
+) -> Int64[np.ndarray, "*values"]:
+    """Give the equal part of a span in which each value lies, or to which it lies closest."""
+    low, high = span
+    return np.clip((values.astype(np.int64) - low) * bins // (high - low), 0, bins - 1)
 
 
 def alikeness(one: Appearance, other: Appearance) -> float:

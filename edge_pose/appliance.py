@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -10,10 +9,12 @@ from edge_pose.address import Broker
 from edge_pose.capture import open_source
 from edge_pose.config import Config
 from edge_pose.config.rules import broker as broker_of
-from edge_pose.config.rules import topics
+from edge_pose.config.rules import sparkplug_joints, sparkplug_topics, topics
+from edge_pose.control import Control, Figures, Reborn, answers
 from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK
 from edge_pose.jsonl import JsonlSink
+from edge_pose.message import Info
 from edge_pose.model import OpenModel, open_model
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.pipeline import Sink, Work, run
@@ -28,8 +29,8 @@ BROKER_S: Final = 5.0
 """How long a recording waits for the broker before it gives up; a camera waits for ever."""
 
 
-def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
-    """Watch the camera and send what is seen until it ends or somebody asks to stop."""
+def serve(config: Config, *, control: Control, out: TextIO) -> int:
+    """Watch the camera and send what is seen until it ends or `control` ends the round."""
     supervisor = Supervisor.from_environment(os.environ)
     supervisor.tell("STATUS=opening the camera and the model")
     heartbeat = Heartbeat(supervisor)
@@ -43,19 +44,26 @@ def serve(config: Config, *, stop: threading.Event, out: TextIO) -> int:
         open_sinks(config, model, stack, sinks, live=source.live, out=out)
         if watched is not None:
             sinks.append(watched.begin(lambda: model.estimator.times_ms, model.info(), sinks))
+        hear_commands(config, control, stack, sinks)
         supervisor.tell("READY=1")
+
+        def beat() -> None:
+            heartbeat.beat()
+            control.look()
+
         done = run(
             source,
             model.estimator,
             sinks,
             Work(
                 describe=lambda width, height: model.meta(width, height, cam=config.camera.name),
-                beat=heartbeat.beat,
-                stop=stop,
+                beat=beat,
+                stop=control.round,
                 frames=config.output.frames,
+                paused=lambda: bool(control.pause),
             ),
         )
-        supervisor.tell("STOPPING=1")
+        supervisor.tell("STOPPING=1" if control.new is None else "STATUS=beginning again")
         log.info("%d frames done, %d skipped", done, source.skipped)
     return EXIT_OK
 
@@ -86,6 +94,8 @@ def open_sinks(
     sinks.append(sink)
     if not live:
         sink.wait_online(BROKER_S)
+    if config.sparkplug.enabled:
+        sinks.append(open_sparkplug(config, broker, model.info(), stack, live=live))
     if with_view:
         open_view(config, broker, stack)
 
@@ -98,6 +108,61 @@ def open_metrics(config: Config, heartbeat: Heartbeat, stack: ExitStack) -> "Wat
     address = stack.enter_context(serve_metrics(config.metrics, watched))
     log.info("Figures are at %smetrics", address)
     return watched
+
+
+def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: list[Sink]) -> None:
+    """Take commands over MQTT while the stack lasts, where the operator wants that."""
+    broker = broker_of(config)
+    if not config.commands.enabled or broker is None:
+        return
+    from edge_pose.mqtt import Orders
+
+    if not broker.tls or (broker.username is None and broker.cert_file is None):
+        log.warning(
+            "Commands are taken from %s without TLS or without a user: whoever reaches that broker "
+            "may give them, unless it forbids it",
+            broker.url,
+        )
+    figures = Figures()
+    sinks.append(figures)
+    born = [sink for sink in sinks if isinstance(sink, Reborn)]
+
+    def births() -> None:
+        for sink in born:
+            sink.rebirth()
+
+    orders = Orders(broker, topics(config), answers(control.desk(config, births, figures)))
+    stack.callback(orders.close)
+
+
+def open_sparkplug(
+    config: Config, broker: Broker, info: Info, stack: ExitStack, *, live: bool
+) -> Sink:
+    """Connect the camera as a device of a Sparkplug edge node."""
+    from edge_pose.mqtt import SparkplugSink
+    from edge_pose.sparkplug.metrics import camera_metrics
+    from edge_pose.sparkplug.node import EdgeNode
+
+    told = config.sparkplug
+    joints = sparkplug_joints(config)
+    people = config.model.max_people
+    node = EdgeNode(
+        sparkplug_topics(config),
+        camera_metrics(joints=joints, people=people, deadband_m=told.deadband_m),
+        properties={
+            "Properties/Version": info.version,
+            "Properties/Machine": info.machine,
+            "Properties/Model": f"{info.model.name} {info.model.version}",
+            "Properties/Engine": info.engine,
+        },
+        aliases=told.aliases,
+        datatype_in_data=told.datatype_in_data,
+    )
+    sink = SparkplugSink(broker, node, joints=joints, rate_hz=told.rate_hz)
+    stack.callback(sink.close)
+    if not live:
+        sink.wait_online(BROKER_S)
+    return sink
 
 
 def open_view(config: Config, broker: Broker, stack: ExitStack) -> None:

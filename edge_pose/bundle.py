@@ -52,7 +52,7 @@ def open_bundle(path: Path | None = None) -> Bundle:
             f"{manifest_path} cannot be read ({error.strerror}); "
             f"wanted the folder of a bundle with its {MANIFEST}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{manifest_path} is not JSON ({error}); copy the bundle again"
         ) from error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -39,6 +39,7 @@ published as assumed.
 _SAME_ASPECT: Final = 0.01
 _REQUIRED: Final = ("fx", "fy", "cx", "cy", "width", "height")
 _DISTORTION: Final = 5
+_MOST: Final = 1e9
 
 
 def from_focal(*, fx_px: float, width_px: int, height_px: int) -> Intrinsics:
@@ -126,7 +127,7 @@ def read_calibration(path: Path) -> Intrinsics:
         raise ConfigError(
             f"calibration {path} cannot be read: {error.strerror}; check its name"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"calibration {path} is not {path.suffix or 'TOML'}: {error}") from error
     return _from_table(table, path)
 
@@ -222,7 +223,12 @@ def _matrix_times(
     return at_one @ matrix[:2, :2].T + matrix[:2, 2]
 
 
-def _from_table(table: Mapping[str, object], path: Path) -> Intrinsics:
+def _from_table(table: object, path: Path) -> Intrinsics:
+    if not isinstance(table, Mapping):
+        raise ConfigError(
+            f"calibration {path} is {type(table).__name__}; wanted an object with "
+            f"{', '.join(_REQUIRED)} and optionally distortion"
+        )
     unknown = set(table) - {*_REQUIRED, "distortion"}
     missing = set(_REQUIRED) - set(table)
     if unknown or missing:
@@ -249,18 +255,23 @@ def _from_table(table: Mapping[str, object], path: Path) -> Intrinsics:
 
 def _number(table: Mapping[str, object], key: str, path: Path) -> float:
     value = table[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise ConfigError(f"calibration {path}: {key} is {value!r}, wanted a number in pixels")
     return float(value)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Tell whether one can reckon with it; not a number is not within the limits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _MOST
 
 
 def _distortion(value: object, path: Path) -> Float64[np.ndarray, "5"] | None:
     if value is None:
         return None
     numbers = value if isinstance(value, list) else []
-    if len(numbers) != _DISTORTION or not all(
-        isinstance(number, int | float) for number in numbers
-    ):
+    if len(numbers) != _DISTORTION or not all(map(_is_number, numbers)):
         raise ConfigError(
             f"calibration {path}: distortion is {value!r}, wanted five numbers k1, k2, p1, p2, k3"
         )

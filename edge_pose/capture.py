@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -95,7 +96,7 @@ def paced(recording: Pictures, clock: Clock) -> Grabs:
 
 
 class Recording:
-    """Every picture of a recording, as fast as it is asked for.
+    """Every picture of a recording, as fast as it is asked for; the next is decoded meanwhile.
 
     Time is the recording's own: stamps count from its start, wall time from when it was opened.
     """
@@ -109,14 +110,17 @@ class Recording:
         self._pictures = recording
         self._opened_at_ms = utc_ms()
         self._sequence = 0
+        self._reader = ThreadPoolExecutor(1, "recording")
+        self._next = self._reader.submit(next, recording, None)
         self.ended = False
 
     def read(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - a recording never waits
         """Give the next frame, or None at the end."""
-        picture = next(self._pictures, None)
+        picture = self._next.result()
         if picture is None:
             self.ended = True
             return None
+        self._next = self._reader.submit(next, self._pictures, None)
         frame = Frame(
             image=picture.image,
             sequence=self._sequence,
@@ -128,6 +132,7 @@ class Recording:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._reader.shutdown()
         self._pictures.close()
         self.ended = True
 

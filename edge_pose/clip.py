@@ -45,6 +45,13 @@ Pictures = Generator[Picture, None, None]
 
 def pictures(path: Path, fps: float | None = None) -> Pictures:
     """Give every picture; `fps` is the rate of a folder.  Nothing readable: SourceError."""
+    try:
+        return _pictures(path, fps)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise SourceError(f"{path} cannot be read: {error.strerror}; check the name") from None
+
+
+def _pictures(path: Path, fps: float | None) -> Pictures:
     if path.is_dir():
         return _folder(path, fps or USUAL_FPS)
     if not path.is_file():

@@ -54,3 +54,20 @@ def stop_asked() -> Iterator[threading.Event]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reload_asked() -> Iterator[threading.Event]:
+    """Give an event that SIGHUP sets, each time.
+
+    At a terminal it means that the terminal is gone, and ends us as ever.
+    """
+    asked = threading.Event()
+    if sys.stdin is not None and sys.stdin.isatty():
+        yield asked
+        return
+    former = signal.signal(signal.SIGHUP, lambda _number, _frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, former)

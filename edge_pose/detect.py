@@ -4,17 +4,17 @@ In: a frame's pixels and the views in which to look (`edge_pose/sweep.py`).  Out
 first, everybody once.  Whoever wants to know what took how long hands in `timed`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
 
 from edge_pose.clock import Timed, untimed
-from edge_pose.crop import letterbox
+from edge_pose.crop import Letterbox, letterbox
 from edge_pose.decode import decode_detections, merged
-from edge_pose.engines import Engine
-from edge_pose.inference import infer
+from edge_pose.engines import Answer, Engine
+from edge_pose.inference import begin_batch
 from edge_pose.manifest import NetworkSpec
 from edge_pose.sweep import View
 from edge_pose.types import Detection
@@ -29,34 +29,66 @@ class DetectSettings:
     """Boxes that share more (intersection over union) show one person."""
 
 
+Found = Callable[[], list[Detection]]
+"""Waits for the detector, and gives whom it found; to be called once."""
+
+
 def find_people(
     engine: Engine,
     network: NetworkSpec,
     image: UInt8[np.ndarray, "height width 3"],
     views: Sequence[View],
     settings: DetectSettings,
-    *,
-    timed: Timed = untimed,
 ) -> list[Detection]:
     """Look for people in every view of a frame; who is seen in two is one."""
-    found = [
-        detection
-        for view in views
-        for detection in _find_in(engine, network, image, view, settings, timed=timed)
-    ]
-    with timed("decode"):
-        return merged(found, max_overlap=settings.overlap_max)
+    return begin_to_find_people(engine, network, image, views, settings, alone=True)()
 
 
-def _find_in(
+def begin_to_find_people(
+    engine: Engine,
+    network: NetworkSpec,
+    image: UInt8[np.ndarray, "height width 3"],
+    views: Sequence[View],
+    settings: DetectSettings,
+    *,
+    alone: bool,
+    timed: Timed = untimed,
+) -> Found:
+    """Have the detector work beside the caller where its engine can; `alone`: nothing else will."""
+    alone = alone and len(views) == 1
+    begun = [_begin_in(engine, network, image, view, alone=alone, timed=timed) for view in views]
+    height, width = image.shape[:2]
+
+    def found() -> list[Detection]:
+        with timed("detect"):
+            outputs = [answer() for _, answer in begun]
+        with timed("decode"):
+            detections = [
+                detection
+                for view, (fitted, _), output in zip(views, begun, outputs, strict=True)
+                for detection in decode_detections(
+                    output,
+                    fitted,
+                    view=view,
+                    frame_size_px=(width, height),
+                    min_score=settings.score_min,
+                    max_overlap=settings.overlap_max,
+                )
+            ]
+            return merged(detections, max_overlap=settings.overlap_max)
+
+    return found
+
+
+def _begin_in(
     engine: Engine,
     network: NetworkSpec,
     image: UInt8[np.ndarray, "height width 3"],
     view: View,
-    settings: DetectSettings,
     *,
+    alone: bool,
     timed: Timed,
-) -> list[Detection]:
+) -> tuple[Letterbox, Answer]:
     x0, y0, x1, y1 = (int(value) for value in view)
     with timed("crop"):
         fitted = letterbox(
@@ -66,14 +98,4 @@ def _find_in(
             pad_value=network.pad_value or 0.0,
         )
     with timed("detect"):
-        outputs = infer(engine, network, [fitted.image])
-    height, width = image.shape[:2]
-    with timed("decode"):
-        return decode_detections(
-            outputs,
-            fitted,
-            view=view,
-            frame_size_px=(width, height),
-            min_score=settings.score_min,
-            max_overlap=settings.overlap_max,
-        )
+        return fitted, begin_batch(engine, network, [fitted.image], alone=alone)

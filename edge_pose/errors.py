@@ -17,6 +17,10 @@ class EdgePoseError(Exception):
 
     exit_code: int = EXIT_RESTART
 
+    def __str__(self) -> str:
+        """Tell it in one line, whatever was in the names that others chose."""
+        return "".join(one if one.isprintable() else " " for one in super().__str__())
+
 
 class ConfigError(EdgePoseError):
     """The operator must edit the configuration or the command line; restarting will not help."""
@@ -44,3 +48,7 @@ class BrokerError(EdgePoseError):
     """The MQTT broker refused us for a reason that waiting does not mend; correct the settings."""
 
     exit_code = EXIT_OPERATOR
+
+
+class PayloadError(EdgePoseError):
+    """Bytes from the network are not what their topic promises; pass over them."""

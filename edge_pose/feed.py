@@ -159,7 +159,11 @@ def why_not(source: str) -> str:
             "check the path, the user name and the password"
         )
     device = Path(f"/dev/video{source}" if source.isdigit() else source)
-    if not device.exists():
+    try:
+        found = device.exists()
+    except OSError:  # such as a name that is too long
+        found = False
+    if not found:
         return f"There is no camera {source} ({device} does not exist); {_cameras_here()}"
     if not os.access(device, os.R_OK | os.W_OK):
         return (

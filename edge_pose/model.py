@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from edge_pose import __version__
-from edge_pose.bundle import Bundle, open_bundle
+from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor, lens
 from edge_pose.clock import utc_ms
 from edge_pose.config import CameraConfig, Config
@@ -17,6 +17,7 @@ from edge_pose.golden import Deviation
 from edge_pose.message import Info, Model, as_mapping, meta
 from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.runtime import open_engines
+from edge_pose.store import chosen_bundle
 from edge_pose.time_sync import time_sync
 from edge_pose.track import TrackSettings
 
@@ -79,7 +80,7 @@ def open_model(
     """
     with ExitStack() as stack:
         intrinsics_for = lens_of(config.camera)
-        bundle = open_bundle(config.model.bundle)
+        bundle = chosen_bundle(config.model, os.environ)
         carried = open_engines(
             bundle,
             stack,

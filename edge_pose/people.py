@@ -17,9 +17,9 @@ from edge_pose.camera import IntrinsicsFor
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
-from edge_pose.detect import DetectSettings, find_people
+from edge_pose.detect import DetectSettings, Found, begin_to_find_people
 from edge_pose.engines import Engines
-from edge_pose.inference import infer
+from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import FIRST_LOOKS, Region, region_of_box
@@ -27,7 +27,7 @@ from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View
 from edge_pose.track import Tracker, TrackSettings
-from edge_pose.types import Detection, Frame, Intrinsics, Look, Pose3D, RelativePose
+from edge_pose.types import Crop, Frame, Intrinsics, Look, Pose3D, RelativePose
 
 STAGES: Final = ("crop", "detect", "pose", "decode", "track", "place", "total")
 """Names of the times in `PoseEstimator.times_ms`; none but `total` contains another."""
@@ -79,6 +79,7 @@ class PoseEstimator:
         self._sweep = Sweep()
         self._people: dict[Track, _Person] = {}
         self._intrinsics: Intrinsics | None = None
+        self._shown: Frame | None = None
         self._times_ms = dict.fromkeys(STAGES, 0.0)
 
     @property
@@ -103,19 +104,28 @@ class PoseEstimator:
             intrinsics = self._fit_to(frame)
             size = (intrinsics.width_px, intrinsics.height_px)
             views: tuple[View, ...] = ()
-            detections = None
+            found: Found | None = None
+            with self._timed("track"):
+                expected = self._tracker.expect(frame.captured_ns, frame_size_px=size)
             if self._tracker.detection_due(frame.captured_ns):
                 views = self._sweep.next_views(*size)
-                detections = self._detect(frame, views)
+                found = self._begin_to_detect(frame, views, alone=not expected)
+            known = dict(zip(expected, self._see(frame, expected, intrinsics), strict=True))
+            detections = None if found is None else found()
             with self._timed("track"):
                 proposals = self._tracker.propose(
                     frame.captured_ns, detections, frame_size_px=size, views=views
                 )
-            seen = self._look(frame, proposals, intrinsics)
+            seen = self._look(frame, proposals, intrinsics, known)
             with self._timed("track"):
                 tracks = self._tracker.update(frame.captured_ns, proposals, seen)
             with self._timed("place"):
                 return self._place(tracks, frame, intrinsics)
+
+    def forget(self) -> None:
+        """Let go of everybody; whoever is seen afterwards gets a number that nobody had."""
+        self._tracker.forget()
+        self._people = {}
 
     def _fit_to(self, frame: Frame) -> Intrinsics:
         """Take the camera for this frame's size; when the size changes, carry everybody over."""
@@ -130,26 +140,28 @@ class PoseEstimator:
             return self._intrinsics
         return old
 
-    def _detect(self, frame: Frame, views: Sequence[View]) -> list[Detection]:
-        return find_people(
+    def _begin_to_detect(self, frame: Frame, views: Sequence[View], *, alone: bool) -> Found:
+        return begin_to_find_people(
             self._engines.detector,
             self._manifest.networks.detector,
             frame.image,
             views,
             self._settings.detecting,
+            alone=alone,
             timed=self._timed,
         )
 
     def _look(
-        self, frame: Frame, proposals: Sequence[Proposal], intrinsics: Intrinsics
+        self,
+        frame: Frame,
+        proposals: Sequence[Proposal],
+        intrinsics: Intrinsics,
+        known: Mapping[Region, RelativePose],
     ) -> list[RelativePose]:
-        """Run the pose network on every proposal.
+        """Run the pose network on every proposal that does not lead to what is `known` already.
 
         Where only a box is known, first looks about it tell how large the body is.
         """
-        if self._engines.pose_in_frame is not None and proposals:
-            with self._timed("crop"):
-                self._engines.pose_in_frame.show(frame.image)
         padding = self._manifest.crop.padding
         boxes = [proposal.box_px for proposal in proposals if proposal.region is None]
         looked_at = [region_of_box(box_px, padding) for box_px in boxes]
@@ -157,7 +169,9 @@ class PoseEstimator:
             looked_at = [pose.region for pose in self._see(frame, looked_at, intrinsics)]
         found = iter(looked_at)
         regions = [proposal.region or next(found) for proposal in proposals]
-        return self._see(frame, regions, intrinsics)
+        unknown = [region for region in regions if region not in known]
+        seen = {**known, **dict(zip(unknown, self._see(frame, unknown, intrinsics), strict=True))}
+        return [seen[region] for region in regions]
 
     def _see(
         self, frame: Frame, regions: Sequence[Region], intrinsics: Intrinsics
@@ -171,19 +185,31 @@ class PoseEstimator:
             return decode_poses(outputs, looks, intrinsics, reach=self._manifest.crop.reach)
 
     def _see_cut(self, frame: Frame, regions: Sequence[Region]) -> _Seen:
-        """Cut here and hand the pictures in."""
-        network = self._manifest.networks.pose
-        with self._timed("crop"):
-            crops = [take_crop(frame.image, region, side_px=network.width_px) for region in regions]
+        """Cut here and hand the pictures in, the first while the next are being cut."""
+        engine, network = self._engines.pose, self._manifest.networks.pose
+        crops: list[Crop] = []
+        answers = []
+        parts = batches(engine, network, regions)
+        alone = len(parts) == 1
+        for batch in parts:
+            with self._timed("crop"):
+                cut = [take_crop(frame.image, region, side_px=network.width_px) for region in batch]
+                crops += cut
+            with self._timed("pose"):
+                answers.append(
+                    begin_batch(engine, network, [crop.image for crop in cut], alone=alone)
+                )
         with self._timed("pose"):
-            outputs = infer(self._engines.pose, network, [crop.image for crop in crops])
-        return outputs, crops
+            return collect(answers), crops
 
     def _see_uncut(self, frame: Frame, regions: Sequence[Region]) -> _Seen:
         """Have the engine cut out of the frame that it was shown."""
         engine, side_px = self._engines.pose_in_frame, self._manifest.networks.pose.width_px
         assert engine is not None
         with self._timed("crop"):
+            if self._shown is not frame:
+                engine.show(frame.image)
+                self._shown = frame
             crops = [
                 UncutCrop(frame_image=frame.image, region=region, side_px=side_px)
                 for region in regions

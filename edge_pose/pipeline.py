@@ -11,6 +11,8 @@ from edge_pose.types import Frame, Pose3D, Stats
 
 POLL_S: Final = 0.25
 """How long the loop waits for a frame before it looks up."""
+PAUSED: Final = "paused"
+"""State of a camera that nobody may look through, whatever the camera itself does."""
 _RATE_WINDOW_NS: Final = 2 * NS_PER_S
 
 
@@ -60,6 +62,10 @@ class Estimator(Protocol):
         """Find everybody in a frame."""
         ...
 
+    def forget(self) -> None:
+        """Let go of everybody followed or remembered."""
+        ...
+
 
 @runtime_checkable
 class Sink(Protocol):
@@ -74,7 +80,7 @@ class Sink(Protocol):
         ...
 
     def status(self, camera: str) -> None:
-        """Tell that the camera is now `online`, `offline` or `stale`."""
+        """Tell that the camera is now `online`, `offline`, `stale` or `paused`."""
         ...
 
     def close(self) -> None:
@@ -93,6 +99,8 @@ class Work:
     stop: Event
     frames: int | None = None
     """End after so many."""
+    paused: Callable[[], bool] = lambda: False
+    """While it says so, frames are read and thrown away, and nobody is looked for."""
     clock: Clock = monotonic_ns
 
 
@@ -102,11 +110,14 @@ def run(source: Source, estimator: Estimator, sinks: Sequence[Sink], work: Work)
     finished_ns: deque[int] = deque()
     while not (work.stop.is_set() or source.ended or done == work.frames):
         frame = source.read(POLL_S)
-        if source.state != state:
-            state = source.state
+        now = PAUSED if work.paused() else source.state
+        if now != state:
+            state = now
+            if state == PAUSED:
+                estimator.forget()
             for sink in sinks:
                 sink.status(state)
-        if frame is not None:
+        if frame is not None and state != PAUSED:
             height_px, width_px = frame.image.shape[:2]
             if (width_px, height_px) != size:
                 size = (width_px, height_px)

@@ -45,7 +45,14 @@ def _records(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Recorded]
                 continue
             yield _record(table, meta)
             meta = None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise SourceError(
                 f"{path}, line {number}, is no message of `edge-pose run --output jsonl` "
                 f"({type(error).__name__}: {error})"

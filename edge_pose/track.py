@@ -16,6 +16,7 @@ from edge_pose.assign import assign
 from edge_pose.boxes import contains_middle, is_inside, overlaps
 from edge_pose.likeness import box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
+from edge_pose.refusals import QUIET_WHEN_MISSED_NS, Refusals
 from edge_pose.region import Region
 from edge_pose.sighting import (
     LEAST_LIKENESS,
@@ -70,6 +71,7 @@ class Tracker:
         self._settings = settings
         self._tracks: list[Track] = []
         self._memory = Memory(remember_s=settings.remember_s, reach=settings.reach)
+        self._refusals = Refusals()
         self._next_number = 1
         self._frames_undetected = 0
         self._at_ns = 0
@@ -92,6 +94,11 @@ class Tracker:
         """How many people are followed or remembered."""
         return len(self._tracks) + len(self._memory)
 
+    def forget(self) -> None:
+        """Let go of everybody; numbers go on, so that none means two people."""
+        self._tracks = []
+        self._memory.clear()
+
     def rescale(self, scale_x: float, scale_y: float) -> None:
         """Carry everybody over to a new frame size and look for them at once."""
         scale = np.array([scale_x, scale_y])
@@ -106,7 +113,22 @@ class Tracker:
                 region=track.pose.region.scaled(scale),
             )
         self._memory.rescale(scale)
+        self._refusals.clear()
         self._frames_undetected = self._settings.detect_every
+
+    def expect(self, at_ns: int, *, frame_size_px: tuple[int, int]) -> list[Region]:
+        """Say where everybody in sight should be by now: to be looked at while the detector works.
+
+        What `propose` says afterwards is the same, unless the detector knows better.
+        """
+        if at_ns < self._at_ns:
+            return []
+        regions = [
+            track.region_at(at_ns)
+            for track in self._tracks
+            if track.visible and is_inside(track.box_at(at_ns), frame_size_px)
+        ]
+        return regions[: self._settings.max_people]
 
     def propose(
         self,
@@ -124,6 +146,7 @@ class Tracker:
         if at_ns < self._at_ns:
             self._tracks = []
             self._memory.clear()
+            self._refusals.clear()
         self._at_ns, self._frame_size_px = at_ns, frame_size_px
         self._frames_undetected = 0 if detections is not None else self._frames_undetected + 1
         expected = _boxes([track.box_at(at_ns) for track in self._tracks])
@@ -144,7 +167,10 @@ class Tracker:
                 detection = found[matched]
                 if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
                     box, region = detection.box_px, None
-            if is_inside(box, frame_size_px):
+            hopeless = not track.visible and self._refusals.cover(
+                box, at_ns, quiet_ns=QUIET_WHEN_MISSED_NS
+            )
+            if is_inside(box, frame_size_px) and not hopeless:
                 proposals.append(
                     Proposal(box_px=box, region=region, track=track, detection=detection)
                 )
@@ -152,7 +178,7 @@ class Tracker:
         proposals.extend(
             Proposal(box_px=detection.box_px, region=None, track=None, detection=detection)
             for index, detection in enumerate(found)
-            if index not in taken
+            if index not in taken and not self._refusals.cover(detection.box_px, at_ns)
         )
         return proposals[: self._settings.max_people]
 
@@ -166,6 +192,10 @@ class Tracker:
             presence_min=self._settings.presence_min,
             joint_score_min=self._settings.joint_score_min,
         )
+        seen = {id(proposal) for sighting in sightings for proposal in sighting.proposals}
+        for proposal in proposals:
+            if proposal.region is None and id(proposal) not in seen:
+                self._refusals.add(proposal.box_px, at_ns)
         pairs = assign(fit(self._tracks, sightings, at_ns), least=LEAST_LIKENESS)
         for track in self._tracks:
             track.visible = False

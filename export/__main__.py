@@ -1,4 +1,4 @@
-"""`python -m export graph|half|quantise|parity|pack …`: the gate's command line."""
+"""`python -m export graph|half|quantise|parity|pack|keygen|sign …`: the gate's command line."""
 
 import argparse
 import json
@@ -20,8 +20,10 @@ _LOADED_LATE: Final = {
     "half": "write the pose network in half precision, and what that costs",
     "quantise": "write INT8 forms of the pose network, and what they cost",
     "parity": "compare every form of the pose network with the one it was made from",
+    "keygen": "make a key pair to sign bundles with",
+    "sign": "vouch for a packed bundle, so that appliances install it",
 }
-"""Commands whose modules need torch, which packing does not."""
+"""Commands whose modules need torch or `cryptography`, which packing does not."""
 FORMS: Final = ("fp16", "int8", "int8-cpu")
 """Other than single precision: for TensorRT the first two, for ONNX Runtime the last."""
 

@@ -29,6 +29,8 @@ _SMALLEST_HALVED: Final = 8192
 mean, all that is larger together by 0.3 mm, and they are a twelfth of the numbers.
 """
 _FILTER_AXES: Final = 4
+_RESIZE_TO_SIZES: Final = 4
+"""Inputs of a Resize that is told a size: picture, nothing, nothing, size."""
 _ANSWERS: Final = ("network.head.", "network.reach.")
 """What the names of the layers begin with whose answers are joints and reach."""
 
@@ -110,9 +112,46 @@ def _export(
     )
     assert program is not None
     model = onnxslim.slim(program.model_proto)
+    fix_scales(model)
     _shrink(model, store or _as_halves)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def fix_scales(model: onnx.ModelProto) -> None:
+    """Tell every Resize by what it enlarges instead of the size that comes out.
+
+    ONNX Runtime's blocked layout then goes on through it: a twentieth of the network's time.
+    """
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    sizes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
+    for node in model.graph.node:
+        if node.op_type == "Resize" and len(node.input) == _RESIZE_TO_SIZES:
+            before, after = (
+                np.array(sizes[name][2:], np.float32) for name in (node.input[0], node.output[0])
+            )
+            scales = np.concatenate([np.ones(2, np.float32), after / before])
+            name = f"{node.output[0]}.scales"
+            model.graph.initializer.append(numpy_helper.from_array(scales, name))
+            node.input[:] = [node.input[0], "", name]
+    _drop_unread(model.graph)
+
+
+def _drop_unread(graph: onnx.GraphProto) -> None:
+    """Remove nodes whose outputs nobody reads, then those that only they had read."""
+    while True:
+        read = {name for node in graph.node for name in node.input}
+        read |= {value.name for value in graph.output}
+        unread = [node for node in graph.node if not read.intersection(node.output)]
+        if not unread:
+            break
+        for node in unread:
+            graph.node.remove(node)
+    for array in [array for array in graph.initializer if array.name not in read]:
+        graph.initializer.remove(array)
 
 
 def _shrink(model: onnx.ModelProto, store: _Store) -> None:

@@ -25,6 +25,7 @@ from edge_pose.bench.scenes import HEIGHT_PX, WIDTH_PX, scene
 from edge_pose.bench.table import comparison, markdown, overhead_verdict
 from edge_pose.clock import NS_PER_MS
 from edge_pose.config import Config
+from edge_pose.engines import begin
 from edge_pose.people import STAGES as PEOPLE_STAGES
 from edge_pose.types import Frame
 from machines import JETSON, write_machine
@@ -128,7 +129,7 @@ def test_the_networks_alone_do_again_what_they_did_in_the_rows() -> None:
     ledger, engine = Ledger(skip=1, clock=clock), Engine(clock)
     for pictures in (4, 1, 2):
         inputs = {"image": np.zeros((pictures, 1))}
-        ledger.ask(engine, pictures, partial(engine.run, inputs))
+        ledger.ask(engine, pictures, partial(begin, engine, inputs))()
         ledger.see(FRAME, pictures)
         clock.wait_ms(1)
         ledger.end_frame()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,7 @@ import pytest
 from jaxtyping import UInt8
 
 from edge_pose.capture import Backoff, Camera, Recording, open_source
-from edge_pose.clip import pictures
+from edge_pose.clip import Picture, Pictures, pictures
 from edge_pose.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from edge_pose.config import CameraConfig
 from edge_pose.errors import CameraLost, SourceError
@@ -143,6 +144,36 @@ def test_a_truncated_video_gives_what_it_holds_and_says_so(
     found = list(pictures(tmp_path / "a.avi"))
     assert 0 < len(found) < 12
     assert f"after {len(found)} of the 12 frames" in caplog.text
+
+
+def test_the_next_picture_of_a_recording_is_decoded_while_one_is_worked_on() -> None:
+    decoded = threading.Semaphore(0)
+
+    def pictures_of() -> Pictures:
+        for index in range(3):
+            decoded.release()
+            yield Picture(image=np.zeros((2, 2, 3), np.uint8), own_ns=index)
+
+    with closing(Recording(pictures_of())) as source:
+        for index in range(3):
+            assert decoded.acquire(timeout=10.0), "nobody decodes until the frame is asked for"
+            frame = source.read(0.0)
+            assert frame is not None
+            assert frame.captured_ns == index
+        assert source.read(0.0) is None
+        assert source.ended
+
+
+def test_a_recording_that_breaks_off_says_so_after_its_last_whole_picture() -> None:
+    def pictures_of() -> Pictures:
+        yield Picture(image=np.zeros((2, 2, 3), np.uint8), own_ns=0)
+        raise SourceError("the disk was pulled out")
+
+    with closing(Recording(pictures_of())) as source:
+        assert source.read(0.0) is not None
+        for _ in range(2):
+            with pytest.raises(SourceError, match="pulled out"):
+                source.read(0.0)
 
 
 def test_a_recording_is_read_whole_however_slow_the_reader(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from bundles import MEAN, STD, pose_network
-from edge_pose.engines import Engine
+from edge_pose.engines import Engine, ParallelEngine, begin
 from edge_pose.engines.onnx import OnnxEngine, default_threads
 from edge_pose.errors import BundleError
 from edge_pose.inference import infer, normalise
@@ -67,6 +70,57 @@ def test_several_people_at_once_are_each_person_alone(network_path: Path) -> Non
     np.testing.assert_allclose(np.diff(together["joints_px"][:, 0, 0]), [20.0, 20.0], atol=1e-3)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_pictures_begun_together_come_out_in_their_order(network_path: Path, threads: int) -> None:
+    pictures = [np.roll(bars()[0], 8 * step, axis=1) for step in range(9)]
+    with (
+        closing(OnnxEngine(network_path, threads=1)) as alone,
+        closing(OnnxEngine(network_path, threads=threads)) as engine,
+    ):
+        assert isinstance(engine, ParallelEngine)
+        one_by_one = [infer(alone, spec(), [picture]) for picture in pictures]
+        together = infer(engine, spec(), pictures)
+        for name, values in together.items():
+            expected = np.concatenate([answer[name] for answer in one_by_one])
+            np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def test_what_was_begun_runs_while_the_caller_does_something_else(network_path: Path) -> None:
+    inputs = {"image": normalise(bars()[:1], spec().input)}
+    with closing(OnnxEngine(network_path, threads=2)) as engine:
+        expected = engine.run(inputs)
+        started = threading.Event()
+        run = engine._run  # noqa: SLF001 - where the helper is when it works
+
+        def watched(*arguments: Any) -> dict[str, np.ndarray]:
+            started.set()
+            return run(*arguments)
+
+        engine._run = watched  # type: ignore[method-assign, assignment]  # noqa: SLF001
+        answer = begin(engine, inputs)
+        assert started.wait(10.0), "nobody works until the answer is asked for"
+        np.testing.assert_allclose(answer()["joints_px"], expected["joints_px"], atol=1e-5)
+
+
+def test_an_engine_that_cannot_work_beside_its_caller_has_answered_when_it_begins() -> None:
+    asked = []
+
+    class Plain:
+        description, at_once = "plain", 1
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            asked.append(inputs)
+            return dict(inputs)
+
+        def close(self) -> None:
+            """Hold nothing."""
+
+    answer = begin(Plain(), {"image": np.zeros(1)})
+    assert len(asked) == 1
+    assert answer().keys() == {"image"}
+    assert len(asked) == 1
+
+
 def test_pixels_become_rgb_over_255_less_mean_over_std() -> None:
     picture = np.zeros((2, 2, 3), np.uint8)
     picture[0, 1] = (10, 20, 30)
@@ -92,6 +146,8 @@ def test_a_closed_engine_does_not_run(network_path: Path) -> None:
     engine.close()
     with pytest.raises(RuntimeError, match="was closed"):
         engine.run({})
+    with pytest.raises(RuntimeError, match="was closed"):
+        engine.begin({})
 
 
 def test_threads_are_those_at_hand_up_to_four() -> None:

@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph import _as_bytes, _as_halves, _shrink
+from export.graph import _as_bytes, _as_halves, _shrink, fix_scales
 
 
 def test_weights_in_half_precision_change_the_answer_by_less_than_a_hundredth() -> None:
@@ -79,3 +79,30 @@ def test_biases_and_the_layers_that_answer_are_kept_whole() -> None:
         "network.head.weight": TensorProto.FLOAT,
         "network.reach.weight": TensorProto.FLOAT,
     }
+
+
+def test_a_picture_enlarged_to_a_size_is_enlarged_by_a_constant_instead() -> None:
+    """As torch exports it: the size is put together from the picture's own and two constants."""
+    picture = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 6])
+    result = helper.make_tensor_value_info("large", TensorProto.FLOAT, ["batch", 3, 16, 18])
+    nodes = [
+        helper.make_node("Shape", ["image"], ["begins"], start=0, end=2),
+        helper.make_node("Concat", ["begins", "ends"], ["size"], axis=0),
+        helper.make_node("Resize", ["image", "", "", "size"], ["large"], mode="linear"),
+    ]
+    ends = numpy_helper.from_array(np.array([16, 18]), "ends")
+    graph = helper.make_graph(nodes, "enlarge", [picture], [result], [ends])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    image = np.random.default_rng(1).normal(size=(2, 3, 8, 6)).astype(np.float32)
+
+    def answer() -> np.ndarray:
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        return np.asarray(session.run(None, {"image": image})[0])
+
+    before = answer()
+    fix_scales(model)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node] == ["Resize"]
+    (scales,) = model.graph.initializer
+    assert numpy_helper.to_array(scales).tolist() == [1.0, 1.0, 2.0, 3.0]
+    np.testing.assert_allclose(answer(), before, atol=1e-6)

@@ -83,7 +83,8 @@ def declared(*tables: list[object]) -> set[str]:
 
 
 def test_the_appliance_declares_what_it_imports() -> None:
-    needed, extra = PROJECT["dependencies"], PROJECT["optional-dependencies"]["opencv"]
+    extras = PROJECT["optional-dependencies"]
+    needed, extra = PROJECT["dependencies"], [*extras["opencv"], *extras["signed"]]
     used = third_parties("edge_pose")
     assert "numpy" in used
     assert used == declared(needed, extra) - {"tomli"}

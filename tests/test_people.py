@@ -134,6 +134,22 @@ def test_somebody_else_far_away_gets_a_new_number(world: World, bundle: Bundle) 
     assert numbers(poses) == [2]
 
 
+def test_a_number_is_no_identity_after_ten_seconds_away_and_starts_again_with_the_process(
+    world: World, bundle: Bundle
+) -> None:
+    """Same place, same clothes: only the time away makes this person a new number."""
+    estimator = estimator_of(world, bundle)
+    seen = []
+    for sequence in range(140):
+        here = sequence < 20 or sequence >= 120
+        world.people = [Person(root_m=(0.0, 0.1, 3.0))] if here else []
+        seen.append(numbers(estimator.process(world.frame(sequence, fps=10.0))))
+    assert (seen[19], seen[139]) == ([1], [2])
+    assert estimator.people_held == 1
+    later = estimator_of(world, bundle)
+    assert numbers(later.process(world.frame(140, fps=10.0))) == [1]
+
+
 def test_nobody_in_the_frame_is_nobody(world: World, bundle: Bundle) -> None:
     estimator = estimator_of(world, bundle)
     assert [estimator.process(world.frame(sequence)) for sequence in range(3)] == [[], [], []]
@@ -282,6 +298,26 @@ def test_stage_times_are_told(world: World, bundle: Bundle) -> None:
     assert estimator.times_ms["total"] > estimator.times_ms["pose"] > 0.0
     estimator.process(world.frame(1))
     assert estimator.times_ms["detect"] == 0.0
+
+
+def test_whoever_is_forgotten_comes_back_under_a_number_that_nobody_had(
+    world: World, bundle: Bundle
+) -> None:
+    """Whether followed still, or remembered because they left a moment ago."""
+    person = Person(root_m=(0.0, 0.1, 3.0))
+    estimator = estimator_of(world, bundle)
+    for forgotten_at in (1, 20):
+        world.people = [person]
+        (before,) = numbers(estimator.process(world.frame(100 * forgotten_at, fps=10.0)))
+        world.people = []
+        for sequence in range(1, forgotten_at):
+            estimator.process(world.frame(100 * forgotten_at + sequence, fps=10.0))
+        assert estimator.people_held == 1
+        estimator.forget()
+        assert estimator.people_held == 0
+        world.people = [person]
+        after = numbers(estimator.process(world.frame(101 * forgotten_at, fps=10.0)))
+        assert after == [before + 1]
 
 
 def test_a_person_who_is_gone_leaves_no_state(world: World, bundle: Bundle) -> None:

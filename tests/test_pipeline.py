@@ -63,6 +63,11 @@ class Thinker:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.forgotten = 0
+
+    def forget(self) -> None:
+        """Forget, and remember that."""
+        self.forgotten += 1
 
     def process(self, frame: Frame) -> list[Pose3D]:
         """Think."""
@@ -159,3 +164,25 @@ def test_it_ends_at_once_when_asked_to_stop() -> None:
     stop.set()
     work = Work(describe=lambda _w, _h: {}, beat=lambda: None, stop=stop)
     assert run(Playlist(20), Thinker(Clock()), [], work) == 0
+
+
+def test_while_paused_nobody_is_looked_for_and_whoever_was_there_is_forgotten() -> None:
+    """Frames are read on and thrown away, the watchdog is petted, and sinks hear the state."""
+    clock, diary, beats = Clock(), Diary(), []
+    thinker = Thinker(clock)
+    asked = iter([False, True, True, True, False])
+    done = run(
+        Playlist(20, 20, "offline", 20, 20),
+        thinker,
+        [diary],
+        Work(
+            describe=lambda width, height: {"size": (width, height)},
+            beat=lambda: beats.append(1),
+            stop=threading.Event(),
+            clock=clock,
+            paused=lambda: next(asked),
+        ),
+    )
+    assert diary.entries == ["online", (20, 10), 0, "paused", "online", 3]
+    assert (done, len(beats), thinker.forgotten) == (2, 5, 1)
+    assert clock.now_ns == 20 * NS_PER_MS, "the networks rest"

@@ -25,12 +25,14 @@ def test_the_settings_that_ship_with_the_unit_are_accepted() -> None:
 
 
 def test_what_the_settings_offer_as_comments_is_accepted_too(tmp_path: Path) -> None:
-    text = re.sub(r"(?m)^#(?=\w+ = )", "", (FOLDER / "edge-pose.toml").read_text())
+    text = re.sub(r"(?m)^#(?=\[|\w+ = )", "", (FOLDER / "edge-pose.toml").read_text())
     path = tmp_path / "line-3.toml"
     path.write_text(text)
     config = load({}, environ={}, path=path).config
     assert config != load({}, environ={}, path=FOLDER / "edge-pose.toml").config
     assert config.mqtt.password_file == Path("mqtt-password")
+    assert config.commands.enabled
+    assert config.model.trusted_keys == Path("/etc/edge-pose/trusted-keys")
     for section in vars(type(Config()))["__dataclass_fields__"]:
         assert f"[{section}]" in text, "the file shows every section"
 

@@ -377,3 +377,50 @@ def test_whoever_left_later_than_somebody_entered_is_not_that_one() -> None:
     )
     assert memory.recall(box, None, 999 * MS) is None
     assert memory.recall(box, None, 1000 * MS) == 7
+
+
+def test_what_the_network_has_refused_is_not_looked_at_again_until_a_second_has_passed() -> None:
+    stage = Stage()
+    coat = detection_of(pose_at(400.0))
+
+    def looks_at(at_ms: int) -> int:
+        proposals = stage.tracker.propose(at_ms * MS, [coat], frame_size_px=SIZE, views=WHOLE)
+        nobody = [pose_at(-900.0, presence=0.02) for _ in proposals]
+        assert stage.tracker.update(at_ms * MS, proposals, nobody) == []
+        return len(proposals)
+
+    assert [looks_at(at_ms) for at_ms in (0, 200, 990, 1010, 1200)] == [1, 0, 0, 1, 0]
+
+
+def test_what_is_expected_of_somebody_in_sight_is_what_is_proposed_then() -> None:
+    stage = Stage()
+    for step in range(4):
+        stage.play(pose_at(400.0 + 10 * step))
+    at_ns = stage.at_ns + 33 * MS
+    expected = stage.tracker.expect(at_ns, frame_size_px=SIZE)
+    proposals = stage.tracker.propose(at_ns, None, frame_size_px=SIZE, views=())
+    assert expected == [proposal.region for proposal in proposals]
+    assert len(expected) == 1
+
+
+def test_nobody_is_expected_once_time_runs_backwards() -> None:
+    stage = Stage()
+    for _ in range(4):
+        stage.play(pose_at(400.0))
+    assert stage.tracker.expect(stage.at_ns - 1, frame_size_px=SIZE) == []
+
+
+def test_somebody_lost_is_looked_for_again_soon_but_not_in_every_frame() -> None:
+    stage = Stage()
+    for _ in range(4):
+        stage.play(pose_at(400.0))
+    hidden = detection_of(pose_at(400.0))
+
+    def looks_after(at_ms: int) -> int:
+        at_ns = stage.at_ns + at_ms * MS
+        proposals = stage.tracker.propose(at_ns, [hidden], frame_size_px=SIZE, views=WHOLE)
+        nobody = [pose_at(-900.0, presence=0.02) for _ in proposals]
+        stage.tracker.update(at_ns, proposals, nobody)
+        return len(proposals)
+
+    assert [looks_after(at_ms) for at_ms in (33, 66, 99, 132, 165, 198)] == [1, 1, 0, 0, 0, 1]

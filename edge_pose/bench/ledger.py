@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
+from edge_pose.engines import Answer
 from edge_pose.types import Frame
 
 STAGES: Final = (
@@ -52,8 +53,8 @@ class Ledger:
         self._inside_ns = 0
         self._networks_ns = 0
         self._asked: list[_Key] = []
-        self._calls: list[_Key] = []
-        self._samples: dict[_Key, Callable[[], object]] = {}
+        self._calls: list[list[_Key]] = []
+        self._samples: dict[_Key, Callable[[], Answer]] = {}
         self._people: int | None = None
         self._begun_ns = clock()
 
@@ -71,24 +72,37 @@ class Ledger:
         """Add to a stage of this frame."""
         self._stages_ms[stage] += spent_ms
 
-    def ask(
-        self, engine: object, pictures: int, run: Callable[[], dict[str, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Run an engine on so many pictures; `run` may be called again."""
-        start_ns = self._clock()
-        answer = run()
-        self._networks_ns += self._clock() - start_ns
+    def ask(self, engine: object, pictures: int, start: Callable[[], Answer]) -> Answer:
+        """Have an engine begin with so many pictures; `start` may be called again."""
         # One input of each kind: all of them would fill the memory of a small device.
         key = (id(engine), pictures)
-        self._samples[key] = run
+        self._samples[key] = start
         self._asked.append(key)
+        with self._inside_networks():
+            begun = start()
+
+        def answer() -> dict[str, np.ndarray]:
+            with self._inside_networks():
+                return begun()
+
         return answer
 
-    def replay(self) -> float:
-        """Run the engines as often as in the rows, with nothing between; return milliseconds."""
+    @contextmanager
+    def _inside_networks(self) -> Iterator[None]:
         start_ns = self._clock()
-        for key in self._calls:
-            self._samples[key]()
+        yield
+        self._networks_ns += self._clock() - start_ns
+
+    def replay(self) -> float:
+        """Run the engines as often as in the rows, with nothing between; return milliseconds.
+
+        What a frame asked for is begun together, so that an engine may do it as fast as it can.
+        """
+        start_ns = self._clock()
+        for keys in self._calls:
+            begun = [self._samples[key]() for key in keys]
+            for answer in reversed(begun):
+                answer()
         return (self._clock() - start_ns) / NS_PER_MS
 
     def see(self, frame: Frame, people: int) -> None:
@@ -103,7 +117,7 @@ class Ledger:
         """
         now_ns = self._clock()
         if self._people is not None and self._skip == 0:
-            self._calls += self._asked
+            self._calls.append(self._asked)
             self.rows.append(
                 Row(
                     stages_ms={name: ms for name, ms in self._stages_ms.items() if ms > 0.0},

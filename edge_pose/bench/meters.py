@@ -4,13 +4,14 @@ In: a source, an estimator, sinks and engines.  Out: the same, each telling a le
 runs between them is the appliance's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import UInt8
 
 from edge_pose.bench.ledger import Ledger
-from edge_pose.engines import Engine, Engines, FrameEngine
+from edge_pose.engines import Answer, Engine, Engines, FrameEngine, begin
 from edge_pose.jsonl import Lines
 from edge_pose.people import PoseEstimator
 from edge_pose.pipeline import Sink, Source
@@ -65,6 +66,10 @@ class MeteredEstimator:
     def __init__(self, estimator: PoseEstimator, ledger: Ledger) -> None:
         self._estimator = estimator
         self._ledger = ledger
+
+    def forget(self) -> None:
+        """Let go of everybody."""
+        self._estimator.forget()
 
     def process(self, frame: Frame) -> list[Pose3D]:
         """Find everybody in a frame."""
@@ -135,8 +140,14 @@ class MeteredEngine:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Infer."""
-        pictures = max(map(len, inputs.values()))
-        return self._ledger.ask(self._engine, pictures, lambda: self._engine.run(inputs))
+        return self._ask(inputs, lambda: partial(self._engine.run, inputs))()
+
+    def begin(self, inputs: Mapping[str, np.ndarray]) -> Answer:
+        """Begin to infer."""
+        return self._ask(inputs, lambda: begin(self._engine, inputs))
+
+    def _ask(self, inputs: Mapping[str, np.ndarray], start: Callable[[], Answer]) -> Answer:
+        return self._ledger.ask(self._engine, max(map(len, inputs.values())), start)
 
     def close(self) -> None:
         """Nothing to give back: the engine belongs to somebody else."""
@@ -161,8 +172,10 @@ class MeteredFrameEngine:
     def run_crops(self, samplings: Sequence[Sampling]) -> dict[str, np.ndarray]:
         """Cut and infer; done again, it is done on the frame that was shown last."""
         return self._ledger.ask(
-            self._engine, len(samplings), lambda: self._engine.run_crops(samplings)
-        )
+            self._engine,
+            len(samplings),
+            lambda: partial(self._engine.run_crops, samplings),
+        )()
 
     def close(self) -> None:
         """Nothing to give back: the engine belongs to somebody else."""

@@ -4,6 +4,7 @@ In: a recording, or the bundle's golden pictures.  Out: tables on standard outpu
 """
 
 import logging
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -29,12 +30,12 @@ from edge_pose.bench.table import (
     summary,
 )
 from edge_pose.bench.workers import measure_together
-from edge_pose.bundle import open_bundle
 from edge_pose.config import Config
 from edge_pose.config.read import DEFAULT, Effective
 from edge_pose.device import hottest_c
 from edge_pose.errors import EXIT_OK, ConfigError
 from edge_pose.feed import is_device, is_stream
+from edge_pose.store import chosen_bundle
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _sources(
             )
         yield None, replace(config, camera=replace(config.camera, realtime=False))
         return
-    bundle = open_bundle(config.model.bundle)
+    bundle = chosen_bundle(config.model, os.environ)
     for people in _numbers(arguments.people, PEOPLE, "--people", None):
         path = folder / f"{people}.avi"
         write_scene(bundle, people, WARM_UP + (config.output.frames or FRAMES), path)

@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, TextIO
 
-from edge_pose.bundle import Bundle, open_bundle
+from edge_pose.bundle import Bundle
 from edge_pose.config.read import Effective
 from edge_pose.engines.engine_cache import EngineCache, default_folder
 from edge_pose.engines.tensorrt import EngineError, load
 from edge_pose.engines.workbench import Made, Watch, Workbench
 from edge_pose.errors import EXIT_OK, EXIT_OPERATOR
 from edge_pose.runtime import network_for, offered, open_engines
+from edge_pose.store import chosen_bundle
 
 _CLEAR_LINE: Final = "\r\x1b[K"
 
@@ -25,7 +26,7 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 def main(settings: Effective, arguments: Namespace) -> int:
     """Print what was built and what was refused; succeed when TensorRT can carry the bundle."""
     folder: Path = arguments.engines or default_folder(os.environ)
-    bundle = open_bundle(settings.config.model.bundle)
+    bundle = chosen_bundle(settings.config.model, os.environ)
     lines = Lines(sys.stdout, sys.stderr if sys.stderr.isatty() else None)
     if arguments.target is not None:
         return build_ahead(bundle, arguments.target, folder, lines)

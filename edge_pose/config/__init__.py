@@ -3,7 +3,10 @@
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+
+COMMANDS: Final = ("pause", "resume", "snapshot-stats", "reload", "rebirth")
+"""What can be asked of a running appliance over MQTT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,19 @@ class ModelConfig:
     """Which networks look at the pictures, and how hard they may work."""
 
     bundle: Annotated[
-        Path | None, Key("Model bundle; without it the one that came with the package")
+        Path | None,
+        Key("Model bundle; without it the installed one, else the one in the package"),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None,
+        Key("Folder of public keys (*.pem); models signed by one of them may be installed"),
+    ] = None
+    store: Annotated[
+        Path | None,
+        Key(
+            "Folder of installed models; without it $STATE_DIRECTORY/models, or "
+            "edge-pose/models among the user's data"
+        ),
     ] = None
     runtime: Annotated[
         Literal["auto", "tensorrt", "onnx"],
@@ -102,12 +117,51 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsConfig:
+    """What may be asked of this appliance over MQTT; nothing, unless enabled."""
+
+    enabled: Annotated[
+        bool, Key("Hear commands from whoever may publish to them at the broker")
+    ] = False
+    allow: Annotated[str, Key("Commands that are done, with blanks between")] = " ".join(COMMANDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkplugConfig:
+    """The camera as a device of a Sparkplug B edge node, at the broker of [mqtt]."""
+
+    enabled: Annotated[bool, Key("Publish as a Sparkplug B edge node too")] = False
+    group: Annotated[str, Key("Group of the edge node, such as site-line; one level")] = "edge-pose"
+    node: Annotated[
+        str | None,
+        Key(
+            "Name of the edge node, one for each camera that runs; "
+            "without it the name of the device"
+        ),
+    ] = None
+    primary_host: Annotated[
+        str | None, Key("Host application without which nothing is published")
+    ] = None
+    aliases: Annotated[bool, Key("Numbers instead of names in data; some hosts cannot")] = False
+    datatype_in_data: Annotated[
+        bool, Key("Repeat the data type in data; without it some hosts read no values")
+    ] = True
+    rate_hz: Annotated[float, Key("Most messages a second", 0.01, 10.0)] = 2.0
+    deadband_m: Annotated[float, Key("A joint that moved no farther is not told", 0.0, 10.0)] = (
+        0.005
+    )
+    joints: Annotated[
+        str, Key("Joints to tell, joined by commas, such as left_wrist,right_wrist; or all")
+    ] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ViewConfig:
     """The live page in a browser."""
 
     enabled: Annotated[bool, Key("Serve the live page")] = False
     host: Annotated[
-        str, Key("Address the page is served on; loopback keeps it on this machine")
+        str, Key("Address on loopback that the page is served on; others reach it through ssh -L")
     ] = "127.0.0.1"
     port: Annotated[int, Key("Port of the page", 0.0, 65535.0)] = 8765
 
@@ -143,6 +197,8 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
+    sparkplug: SparkplugConfig = field(default_factory=SparkplugConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)

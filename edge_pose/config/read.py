@@ -1,11 +1,12 @@
 """From a TOML file, the environment and the command line to one checked Config with its origins."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from edge_pose.config import Config, Key
@@ -20,6 +21,8 @@ else:
 PREFIX: Final = "EDGE_POSE_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 DEFAULT: Final = "default"
+_MOST: Final = 1e15
+_LONGEST_SHOWN: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Effective:
 
     config: Config
     origins: Mapping[str, str]
+    again: Callable[[], "Effective"] = field(compare=False, repr=False)
+    """Reads them once more from where they came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +55,15 @@ class KnownKey:
     default: object
 
 
-def keys() -> dict[str, KnownKey]:
+@cache
+def keys() -> Mapping[str, KnownKey]:
     """Give every key path, such as `camera.source`, with what is known about it."""
-    return {
-        f"{section}.{item.name}": _known(
-            get_type_hints(kind, include_extras=True)[item.name], item.default
-        )
-        for section, kind in get_type_hints(Config).items()
-        for item in fields(kind)
-    }
+    found = {}
+    for section, kind in get_type_hints(Config).items():
+        hints = get_type_hints(kind, include_extras=True)
+        for item in fields(kind):
+            found[f"{section}.{item.name}"] = _known(hints[item.name], item.default)
+    return MappingProxyType(found)
 
 
 def _known(annotated: Any, default: object) -> KnownKey:
@@ -90,7 +95,11 @@ def load(
     kinds = get_type_hints(Config)
     config = Config(**{section: kinds[section](**values) for section, values in sections.items()})
     check_rules(config, origins)
-    return Effective(config=config, origins=origins)
+    return Effective(
+        config=config,
+        origins=origins,
+        again=lambda: load(command_line, environ=environ, path=path),
+    )
 
 
 def _from_file(path: Path) -> dict[str, Setting]:
@@ -103,7 +112,7 @@ def _from_file(path: Path) -> dict[str, Setting]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The configuration file {path} is not TOML: {error}") from None
     known = keys()
     sections = sorted({name.partition(".")[0] for name in known})
@@ -153,14 +162,29 @@ def _checked(given: Setting, *, name: str, known: KnownKey) -> object:
     value = read(given.value, known.wanted)
     if value is None:
         wanted = _words(known.wanted)
-        raise ConfigError(f"{given.origin}: {name} is {given.value!r}; wanted {wanted}")
+        raise ConfigError(f"{given.origin}: {name} is {_shown(given.value)}; wanted {wanted}")
+    if isinstance(value, str | Path) and "\0" in str(value):
+        raise ConfigError(f"{given.origin}: {name} contains a zero byte; write it without")
     if isinstance(value, int | float) and not isinstance(value, bool):
+        # Not a number is on neither side of a limit, and nothing can be done with infinity.
+        if not -_MOST <= value <= _MOST:
+            shown = _shown(value)
+            raise ConfigError(f"{given.origin}: {name} is {shown}; wanted a number one can use")
         low, high = known.key.minimum, known.key.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             limits = {"at least": low, "at most": high}
             wanted = " and ".join(f"{w} {n:g}" for w, n in limits.items() if n is not None)
             raise ConfigError(f"{given.origin}: {name} is {value}; wanted {wanted}")
     return value
+
+
+def _shown(value: object) -> str:
+    """Repeat what was given, as far as a person would read it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "far too large"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _from_text(given: object, wanted: Any) -> object | None:
@@ -180,14 +204,16 @@ def _from_toml(value: object, wanted: Any) -> object | None:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # source = 0 is how one writes the first camera
+        return (
+            str(value) if abs(value) <= _MOST else None
+        )  # source = 0 is how one writes the first camera
     if isinstance(value, str) and wanted is not str:
         return (
             _from_text(value, wanted) if wanted is Path or get_origin(wanted) is Literal else None
         )
     if isinstance(value, bool) and wanted is not bool:
         return None
-    return value if isinstance(value, wanted) else None
+    return value if get_origin(wanted) is None and isinstance(value, wanted) else None
 
 
 def _words(wanted: Any) -> str:

@@ -3,22 +3,33 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, Topics, is_loopback, parse_broker
-from edge_pose.config import Config
+from edge_pose.address import Broker, SparkplugTopics, Topics, is_loopback, parse_broker
+from edge_pose.config import COMMANDS, Config
 from edge_pose.errors import ConfigError
 from edge_pose.log import redact
+from edge_pose.skeleton import JOINTS
 
 
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
+    _check_camera(config, origins)
     _check_secrets(config, origins)
     _check_metrics(config, origins)
+    _check_commands(config, origins)
+    if not is_loopback(config.view.host):
+        raise ConfigError(
+            f"{origins['view.host']}: view.host is {config.view.host}, where others could see who "
+            "is where, since the page knows no password; wanted loopback such as 127.0.0.1, which "
+            "`ssh -L` reaches from elsewhere"
+        )
     topics(config)
     broker(config)
+    _check_sparkplug(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
         raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
 
@@ -32,6 +43,19 @@ def _check_lens(config: Config, origins: Mapping[str, str]) -> None:
     given = [origins[name] for name, value in lens.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} both describe the lens; give one of them")
+
+
+def _check_camera(config: Config, origins: Mapping[str, str]) -> None:
+    source = config.camera.source
+    try:
+        _ = "://" in source and urlsplit(source).port
+    except ValueError as error:
+        # Where it cannot be taken apart, nobody knows which part of it is a password.
+        shown = "the camera's address" if "@" in source else f"{source} ({error})"
+        raise ConfigError(
+            f"{origins['camera.source']}: {shown} is no address; write rtsp://host:port/path, and "
+            "a user and a password in camera.username and camera.password_file"
+        ) from None
 
 
 def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
@@ -52,6 +76,52 @@ def _check_metrics(config: Config, origins: Mapping[str, str]) -> None:
             "wanted a loopback address such as 127.0.0.1, with the site's proxy before it where "
             "figures must leave the machine"
         )
+
+
+def _check_commands(config: Config, origins: Mapping[str, str]) -> None:
+    if unknown := sorted(set(config.commands.allow.split()) - set(COMMANDS)):
+        raise ConfigError(
+            f"{origins['commands.allow']}: commands.allow names {', '.join(unknown)}; "
+            f"known are {', '.join(COMMANDS)}"
+        )
+    if config.commands.enabled and config.mqtt.broker is None:
+        raise ConfigError(
+            f"{origins['commands.enabled']}: commands come over MQTT; name a broker in mqtt.broker"
+        )
+
+
+def _check_sparkplug(config: Config) -> None:
+    if not config.sparkplug.enabled:
+        return
+    sparkplug_topics(config)
+    sparkplug_joints(config)
+    if config.mqtt.broker is None:
+        raise ConfigError(
+            "sparkplug.enabled is true and there is no broker; name one in mqtt.broker or --broker"
+        )
+
+
+def sparkplug_topics(config: Config) -> SparkplugTopics:
+    """Name the edge node, and this camera as its device."""
+    return SparkplugTopics(
+        group=config.sparkplug.group,
+        node=config.sparkplug.node or config.device.name,
+        device=config.camera.name,
+        primary_host=config.sparkplug.primary_host,
+    )
+
+
+def sparkplug_joints(config: Config) -> tuple[str, ...]:
+    """Read the joints that metrics tell of, in the order of the skeleton."""
+    if config.sparkplug.joints == "all":
+        return JOINTS
+    wanted = [name.strip() for name in config.sparkplug.joints.split(",")]
+    for name in wanted:
+        if name not in JOINTS:
+            hint = get_close_matches(name, JOINTS, n=1)
+            advice = f"did you mean {hint[0]!r}?" if hint else f"known are {', '.join(JOINTS)}"
+            raise ConfigError(f"sparkplug.joints names {name!r}, which is no joint; {advice}")
+    return tuple(name for name in JOINTS if name in wanted)
 
 
 def topics(config: Config) -> Topics:

@@ -1,10 +1,11 @@
 """The seam behind which an inference runtime hides: named arrays in, named arrays out.
 
-Some runtimes can also cut what a network looks at out of a frame by themselves; those that can
-stand in `Engines.pose_in_frame`, and nobody asks how.
+Some runtimes can work beside their caller: `begin` lets them, and lets the others answer at once.
+Some can also cut what a network looks at out of a frame by themselves; those that can stand in
+`Engines.pose_in_frame`, and nobody asks how.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from edge_pose.types import Sampling
+
+Answer = Callable[[], dict[str, np.ndarray]]
+"""Waits for what was begun, and gives it; to be called once."""
 
 
 @runtime_checkable
@@ -35,6 +39,25 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back what the runtime holds."""
         ...
+
+
+@runtime_checkable
+class ParallelEngine(Engine, Protocol):
+    """A loaded network that can work beside its caller, and on several things at a time."""
+
+    def begin(self, inputs: Mapping[str, np.ndarray]) -> Answer:
+        """Begin to infer on arrays that stay as they are until the answer is there."""
+        ...
+
+
+def begin(engine: Engine, inputs: Mapping[str, np.ndarray]) -> Answer:
+    """Have an engine work beside the caller where it can; where not, it has answered already."""
+    # Asking a protocol takes longer than all else here, and it is asked for every picture.
+    begun: Callable[[Mapping[str, np.ndarray]], Answer] | None = getattr(engine, "begin", None)
+    if begun is not None:
+        return begun(inputs)
+    answer = engine.run(inputs)
+    return lambda: answer
 
 
 @runtime_checkable

@@ -1,6 +1,8 @@
-"""The only folder that knows the MQTT client: `MqttSink` sends poses, `Subscription` hears them."""
+"""The only folder that knows the MQTT client: `MqttSink` sends, `Subscription`, `Orders` hear."""
 
 from edge_pose.mqtt.client import Link, Received, Subscription
+from edge_pose.mqtt.orders import Orders
 from edge_pose.mqtt.sink import MqttSink
+from edge_pose.mqtt.sparkplug_sink import SparkplugSink
 
-__all__ = ["Link", "MqttSink", "Received", "Subscription"]
+__all__ = ["Link", "MqttSink", "Orders", "Received", "SparkplugSink", "Subscription"]

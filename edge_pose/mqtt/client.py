@@ -7,7 +7,7 @@ import secrets
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_pose.address import Broker
 from edge_pose.config.rules import secret
-from edge_pose.errors import ConfigError
+from edge_pose.errors import BrokerError, ConfigError
+from edge_pose.mqtt.reasons import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ class Received:
 
     topic: str
     payload: bytes
+    retained: bool = False
+    """Kept by the broker from before we came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,51 @@ class Stop:
 
 
 Inbox = queue.SimpleQueue[Any]
+HOPELESS: Final = (
+    "Unsupported protocol version",
+    "Client identifier not valid",
+    "Bad user name or password",
+    "Not authorized",
+    "Bad authentication method",
+    "Banned",
+)
+"""Answers to a first connect that waiting does not mend."""
 
 
-def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
-    """Make a client whose callbacks post to the inbox and do nothing else."""
+def no_answer(broker: Broker, link: Link) -> BrokerError:
+    """Say that the broker has not let us in yet."""
+    return BrokerError(
+        f"no MQTT broker answers at {broker.url} ({link.reason}); start it, or "
+        "correct the address in mqtt.broker or --broker"
+    )
+
+
+def refused(broker: Broker, link: Link) -> BrokerError:
+    """Say that the broker will never let us in like this."""
+    return BrokerError(
+        f"the MQTT broker {broker.url} refused us: {link.reason} (we spoke MQTT "
+        f"{broker.protocol}); correct mqtt.protocol, mqtt.username or mqtt.password_file"
+    )
+
+
+def new_client(
+    broker: Broker,
+    purpose: str,
+    inbox: Inbox,
+    *,
+    client_id: str | None = None,
+    before_connect: Callable[[Client], object] | None = None,
+) -> Client:
+    """Make a client whose callbacks post to the inbox and do nothing else.
+
+    `before_connect` runs in the network thread just before each CONNECT packet is made, where a
+    will can still be renewed; what it returns is posted.
+    """
     version = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
     client = Client(
         CallbackAPIVersion.VERSION2,
         # Two clients of one name throw each other out for ever, so no name is used twice.
-        client_id=f"edge-pose-{purpose}-{os.getpid()}-{secrets.token_hex(3)}",
+        client_id=client_id or f"edge-pose-{purpose}-{os.getpid()}-{secrets.token_hex(3)}",
         protocol=version[broker.protocol],
     )
     # An exception in a callback would end the network thread without a word.
@@ -72,30 +111,35 @@ def new_client(broker: Broker, purpose: str, inbox: Inbox) -> Client:
     client.connect_timeout = CONNECT_TIMEOUT_S
     client.reconnect_delay_set(*RECONNECT_S)
     _set_credentials(client, broker)
+    trouble = Trouble(tls=broker.tls)
 
     def on_connect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
+        trouble.answered(up=not reason.is_failure)
         inbox.put(Link(up=not reason.is_failure, reason=str(reason)))
 
     def on_connect_fail(_c: Client, _u: Any) -> None:
-        inbox.put(Link(up=False, reason=str(sys.exc_info()[1])))
+        inbox.put(Link(up=False, reason=trouble.told(str(sys.exc_info()[1]))))
 
     def on_disconnect(_c: Client, _u: Any, _f: Any, reason: ReasonCode, _p: Any) -> None:
-        inbox.put(Link(up=False, reason=str(reason)))
+        inbox.put(Link(up=False, reason=trouble.told(str(reason))))
 
     def on_publish(_c: Client, _u: Any, _m: int, reason: ReasonCode, _p: Any) -> None:
         if reason.is_failure:
             inbox.put(Refused(str(reason)))
 
     def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
-        inbox.put(Received(incoming.topic, bytes(incoming.payload)))
+        inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
 
     def on_log(_c: Client, _u: Any, _level: int, text: str) -> None:
         # It calls errors what we report as a link that is down.
         log.debug("%s", text)
+        trouble.logged(text)
 
-    def on_socket_open(_c: Client, _u: Any, opened: Any) -> None:
+    def on_socket_open(opening: Client, _u: Any, opened: Any) -> None:
         # Nagle's algorithm holds small packets back for up to 59 ms.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if before_connect is not None:
+            inbox.put(before_connect(opening))
 
     client.on_connect = on_connect
     client.on_connect_fail = on_connect_fail
@@ -113,12 +157,7 @@ def _set_credentials(client: Client, broker: Broker) -> None:
         client.username_pw_set(broker.username, password)
     if broker.tls:
         try:
-            client.tls_set(
-                ca_certs=None if broker.ca_file is None else str(broker.ca_file),
-                certfile=None if broker.cert_file is None else str(broker.cert_file),
-                keyfile=None if broker.key_file is None else str(broker.key_file),
-                tls_version=ssl.PROTOCOL_TLS_CLIENT,
-            )
+            client.tls_set_context(_tls(broker))
         except OSError as error:
             named = ", ".join(
                 str(p) for p in (broker.ca_file, broker.cert_file, broker.key_file) if p
@@ -127,6 +166,16 @@ def _set_credentials(client: Client, broker: Broker) -> None:
                 f"the TLS files {named} for the broker {broker.url} cannot be used: {error}; "
                 "mqtt.ca_file, mqtt.cert_file and mqtt.key_file must name readable PEM files"
             ) from None
+
+
+def _tls(broker: Broker) -> ssl.SSLContext:
+    """Take TLS 1.2 or later, with a certificate that is valid for the broker's name."""
+    context = ssl.create_default_context(cafile=broker.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if broker.cert_file is not None:
+        # A key with a passphrase is refused; without this the library would ask on the terminal.
+        context.load_cert_chain(broker.cert_file, broker.key_file, password="")
+    return context
 
 
 class Subscription:
@@ -144,7 +193,8 @@ class Subscription:
         posted = self._inbox.get()
         match posted:
             case Link(up=True):
-                self._client.subscribe(self._filters)
+                if self._filters:
+                    self._client.subscribe(self._filters)
                 return posted
             case Link() | Received():
                 return posted

@@ -23,7 +23,6 @@ from paho.mqtt.properties import Properties
 
 from edge_pose.address import Broker, Topics
 from edge_pose.clock import NS_PER_S, Clock, monotonic_ns
-from edge_pose.errors import BrokerError
 from edge_pose.message import (
     VERSION,
     FrameMessage,
@@ -33,7 +32,18 @@ from edge_pose.message import (
     frame_message,
     stats_message,
 )
-from edge_pose.mqtt.client import KEEPALIVE_S, Inbox, Link, Refused, Stop, new_client
+from edge_pose.mqtt.client import (
+    HOPELESS,
+    KEEPALIVE_S,
+    Inbox,
+    Link,
+    Refused,
+    Stop,
+    new_client,
+    no_answer,
+    refused,
+)
+from edge_pose.slots import assign_slots
 from edge_pose.types import Frame, Pose3D, Stats
 
 log = logging.getLogger(__name__)
@@ -44,15 +54,6 @@ FLAT_PERIOD_NS: Final = NS_PER_S // 10
 STATS_PERIOD_NS: Final = NS_PER_S
 WAITING_LIMIT: Final = 100
 """Packets that may wait in the client while the network stalls; beyond that frames are dropped."""
-HOPELESS: Final = (
-    "Unsupported protocol version",
-    "Client identifier not valid",
-    "Bad user name or password",
-    "Not authorized",
-    "Bad authentication method",
-    "Banned",
-)
-"""Answers to a first connect that waiting does not mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class _State:
 
     leaf: str
     payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rebirth:
+    """Everything that is retained is to be told anew."""
 
 
 class MqttSink:
@@ -116,10 +122,7 @@ class MqttSink:
         self._settled.wait(timeout_s)
         self._raise_if_dead()
         if not self._was_up:
-            raise BrokerError(
-                f"no MQTT broker answers at {self._broker.url} ({self._link.reason}); start it, or "
-                "correct the address in mqtt.broker or --broker"
-            )
+            raise no_answer(self._broker, self._link)
 
     def start(self, meta: Mapping[str, object]) -> None:
         """Tell what holds for all frames from now on."""
@@ -135,6 +138,10 @@ class MqttSink:
         """Publish that the camera is now `online`, `offline` or `stale`."""
         self._raise_if_dead()
         self._inbox.put(_State("status", camera))
+
+    def rebirth(self) -> None:
+        """Tell anew what holds, as after a connection."""
+        self._inbox.put(_Rebirth())
 
     def close(self) -> None:
         """Say goodbye, so that the retained status is true afterwards."""
@@ -161,6 +168,8 @@ class MqttSink:
                         self._publish_retained(self._topics.camera(leaf), payload)
                     case Link():
                         self._change_link(posted)
+                    case _Rebirth():
+                        self._publish_birth()
                     case Refused(reason):
                         log.warning("The broker %s refused a message: %s", self._broker.url, reason)
             self._say_goodbye()
@@ -177,11 +186,7 @@ class MqttSink:
             self._settled.set()
             return
         if not self._was_up and link.reason in HOPELESS:
-            raise BrokerError(
-                f"the MQTT broker {url} refused us: {link.reason} (we spoke MQTT "
-                f"{self._broker.protocol}); correct mqtt.protocol, mqtt.username or "
-                "mqtt.password_file"
-            )
+            raise refused(self._broker, link)
         if before.up or before.reason != link.reason:
             log.warning("The broker %s is away: %s; trying again", url, link.reason)
 
@@ -233,12 +238,8 @@ class MqttSink:
 
     def _publish_people(self, message: FrameMessage, now_ns: int) -> None:
         """Publish each person under a low number that is kept while the person is seen."""
-        present = {one.id for one in message.persons}
-        self._slots = {track: slot for track, slot in self._slots.items() if track in present}
+        self._slots = assign_slots(self._slots, [one.id for one in message.persons])
         for one in message.persons:
-            if one.id not in self._slots:
-                taken = self._slots.values()
-                self._slots[one.id] = next(n for n in range(len(taken) + 1) if n not in taken)
             slot = self._slots[one.id]
             if now_ns - self._flat_sent_ns.get(slot, now_ns - FLAT_PERIOD_NS) >= FLAT_PERIOD_NS:
                 self._flat_sent_ns[slot] = now_ns

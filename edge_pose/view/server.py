@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -43,7 +44,7 @@ def serve_view(
     """Serve the page while the context lasts; gives its address.  Port 0 takes a free one."""
     hub = Hub(broker.url, root)
     try:
-        server = ThreadingHTTPServer((host, port), partial(_Handler, hub, is_loopback(host)))
+        server = _Server((host, port), partial(_Handler, hub))
     except OSError as error:
         raise ConfigError(
             f"the live page cannot be served at {host}:{port}: {error.strerror}; choose another "
@@ -73,25 +74,34 @@ def _pump(subscription: Subscription, hub: Hub) -> None:
         hub.post(posted)
 
 
+class _Server(ThreadingHTTPServer):
+    """Serves each request in a thread; one that fails concerns nobody else."""
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - as in the base class
+        """Log what the base class would print, where somebody looks for trouble."""
+        log.debug("A request failed: %r", sys.exc_info()[1])
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET for the page, its assets and `/events`."""
 
+    timeout = 30.0
+    """Seconds; whoever asks for nothing, or takes nothing, is let go."""
     server_version = "edge-pose"
     sys_version = ""
 
-    def __init__(self, hub: Hub, only_local: bool, *args: object) -> None:  # noqa: FBT001
+    def __init__(self, hub: Hub, *args: object) -> None:
         self._hub = hub
-        self._only_local = only_local
         super().__init__(*args)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
         """Answer one request."""
-        path = urlsplit(self.path).path
-        if self._only_local and not self._is_asked_by_a_local_name():
+        path = self.path.partition("?")[0]
+        if not self._is_asked_by_a_local_name():
             self.send_error(HTTPStatus.FORBIDDEN, "This page is for this machine only")
         elif path == "/events":
-            # A page that was closed is no error.
-            with suppress(ConnectionError):
+            # A page that was closed, or that reads nothing more, is no error.
+            with suppress(OSError):
                 self._stream()
         elif path in ASSETS:
             name, kind = ASSETS[path]
@@ -103,7 +113,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_asked_by_a_local_name(self) -> bool:
         """Foreign pages can point a name of theirs at loopback and read us; the name betrays it."""
-        asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        try:
+            asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        except ValueError:
+            return False
         return asked is not None and is_loopback(asked)
 
     def _begin(self, kind: str, *, length: int | None = None) -> None:
