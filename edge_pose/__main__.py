@@ -231,6 +231,10 @@ def parsers() -> tuple[_Parser, Mapping[str, _Parser]]:
                 metavar="SM",
                 help="build for a GPU that is not here, such as SM86 (TensorRT-RTX only)",
             )
+        if name == "check":
+            parser.add_argument(
+                "--json", action="store_true", help="write a line of JSON for each finding"
+            )
         if name == "bench":
             _add_bench(parser)
         if name == "model":

@@ -133,6 +133,8 @@ class Info:
     """Why a faster runtime or precision that should have worked is not used."""
     started: int
     """Milliseconds since 1970 in UTC."""
+    clock_synchronised: bool | None = None
+    """Whether somebody kept the wall clock right when it was started; absent where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

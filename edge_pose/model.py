@@ -18,6 +18,7 @@ from edge_pose.message import Info, Model, as_mapping, meta
 from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.runtime import open_engines
 from edge_pose.store import chosen_bundle
+from edge_pose.time_sync import time_sync
 from edge_pose.track import TrackSettings
 
 
@@ -45,6 +46,7 @@ class OpenModel:
 
     def info(self) -> Info:
         """Describe this device on the wire."""
+        sync = time_sync()
         return Info(
             version=__version__,
             machine=f"{platform.system()} {platform.machine()}",
@@ -52,6 +54,7 @@ class OpenModel:
             engine=self.engine,
             degraded=self.degraded,
             started=utc_ms(),
+            clock_synchronised=None if sync is None else sync.synchronised,
         )
 
     def meta(self, width_px: int, height_px: int, *, cam: str) -> Mapping[str, object]:

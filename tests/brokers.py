@@ -66,6 +66,29 @@ def prepared_mosquitto(folder: Path, *settings: str) -> Mosquitto:
     return Mosquitto(broker=Broker(host="127.0.0.1", port=port), settings=path)
 
 
+def certificates(folder: Path) -> None:
+    """Make a certificate for 127.0.0.1 that only those trust who are told of it."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    paths = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            *subject,
+            *paths,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (folder / "key.pem").chmod(0o644)
+
+
 @dataclass(frozen=True)
 class Heard:
     """A message as mosquitto_sub tells it."""

@@ -242,11 +242,23 @@ def test_check_names_every_part_and_passes_where_all_is_well(bundle: Path, clip:
         out, err = child.communicate(timeout=60)
     assert child.returncode == 0, out + err
     verdicts = {line.split()[1]: line.split()[0] for line in out.splitlines()}
+    of_the_machine = {name: verdicts.pop(name) for name in ("clock", "heat", "ram", "disk")}
+    assert "FAIL" not in of_the_machine.values()
     assert verdicts == {
         "python": "ok", "opencv": "ok", "runtime": "ok", "model": "ok", "camera": "ok",
-        "broker": "note", "memory": "ok",
+        "broker": "note", "figures": "note", "memory": "ok",
     }  # fmt: skip
     assert "320 x 240" in out
+
+
+def test_a_program_reads_the_findings_of_check(
+    edge_pose: EdgePose, bundle: Path, clip: Path
+) -> None:
+    done = edge_pose("check", clip, "--bundle", bundle, "--broker", "127.0.0.1:9", "--json")
+    assert done.code == 78
+    found = {line["thing"]: line for line in map(json.loads, done.out.splitlines())}
+    assert found["broker"]["verdict"] == "FAIL"
+    assert set(found["broker"]) == {"thing", "verdict", "detail", "step"}
 
 
 def test_check_fails_by_what_is_missing_and_looks_at_the_rest(

@@ -18,7 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from appliance import start, write_clip
 from brokers import prepared_mosquitto
 from bundles import make_bundle
-from edge_pose import device
 from edge_pose.clock import NS_PER_S
 from edge_pose.config import MetricsConfig
 from edge_pose.errors import ConfigError
@@ -30,6 +29,7 @@ from edge_pose.metrics.server import AT_ONCE
 from edge_pose.metrics.tally import Tally
 from edge_pose.notify import Heartbeat, Supervisor
 from edge_pose.types import Frame, Stats
+from machines import JETSON, write_machine
 
 NOBODY = Supervisor(address=None, watchdog_s=None)
 INFO = Info(
@@ -281,7 +281,13 @@ def test_without_a_camera_the_appliance_is_alive_but_not_ready(bundle: Path) -> 
     assert (status, json.loads(said)["camera"]) == (503, "offline")
 
 
-def test_this_machine_can_be_read() -> None:
-    memory = device.memory()
-    assert memory is not None
-    assert 0 < memory.available_bytes < memory.total_bytes
+def test_the_page_explains_every_figure(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "operations.md").read_text()
+    machine = write_machine(tmp_path, JETSON)
+    watched = Watched(Heartbeat(NOBODY), tmp_path, machine)
+    watched.begin(lambda: {"pose": 1.0}, INFO, [Link()]).send(FRAME, [], STATS)
+    found = parsed(text(watched.families()))
+    assert found['edge_pose_temperature_celsius{"zone": "gpu-thermal"}'] == 51.25
+    assert found['edge_pose_throttle_events_total{"reason": "oc3"}'] == 37
+    names = {family.name for family in watched.families()}
+    assert {name for name in names if f"`{name}" not in page} == set()

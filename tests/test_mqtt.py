@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from brokers import Mosquitto, listening, prepared_mosquitto
+from brokers import Mosquitto, certificates, listening, prepared_mosquitto
 from edge_pose.address import Broker, Protocol, Topics
 from edge_pose.config import TagsConfig
 from edge_pose.errors import EXIT_OPERATOR, BrokerError, ConfigError
@@ -266,29 +266,6 @@ def test_the_password_comes_from_its_file(tmp_path: Path) -> None:
             sink.status("online")
     finally:
         mosquitto.stop()
-
-
-def certificates(folder: Path) -> None:
-    """Make a certificate for 127.0.0.1 that only those trust who are told of it."""
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    paths = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "1",
-            *subject,
-            *paths,
-        ],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "key.pem").chmod(0o644)
 
 
 # The client leaves the socket of a failed handshake to the garbage collector.

@@ -1,31 +1,28 @@
 """`edge-pose check`: can this machine do the job?  A line a thing: verdict, finding, next step."""
 
+import json
+import os
 import platform
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, Literal, TextIO
+from typing import Final, TextIO
 
+from edge_pose.address import Broker
 from edge_pose.config import Config
 from edge_pose.config.read import DEFAULT, Effective
 from edge_pose.config.rules import broker as broker_of
+from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK, EXIT_OPERATOR, EdgePoseError
+from edge_pose.fitness import Finding, certificate, clock, disk, figures, heat, ram
+from edge_pose.time_sync import time_sync
 
 MEMORY_BUDGET_MB: Final = 400
 FRAME_S: Final = 10.0
 KIB_PER_MB: Final = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    thing: str
-    verdict: Literal["ok", "note", "FAIL"]
-    detail: str
 
 
 _NO_BROKER: Final = Finding(
@@ -35,16 +32,18 @@ _NO_BROKER: Final = Finding(
 )
 
 
-def main(settings: Effective, _arguments: Namespace) -> int:
+def main(settings: Effective, arguments: Namespace) -> int:
     """Print every finding as it is made; fail when one does."""
-    return report(findings(settings), sys.stdout)
+    return report(findings(settings), sys.stdout, as_json=arguments.json)
 
 
-def report(found: Iterator[Finding], out: TextIO) -> int:
-    """Write the lines and choose the exit code."""
+def report(found: Iterator[Finding], out: TextIO, *, as_json: bool = False) -> int:
+    """Write a line for each, for people or for programs, and choose the exit code."""
     code = EXIT_OK
     for finding in found:
-        out.write(f"{finding.verdict:4}  {finding.thing:8}  {finding.detail}\n")
+        step = f"; {finding.step}" if finding.step else ""
+        said = f"{finding.verdict:4}  {finding.thing:8}  {finding.detail}{step}"
+        out.write(f"{json.dumps(asdict(finding)) if as_json else said}\n")
         out.flush()
         if finding.verdict == "FAIL":
             code = EXIT_OPERATOR
@@ -67,12 +66,21 @@ def findings(settings: Effective) -> Iterator[Finding]:
         camera = Finding(thing="camera", verdict="note", detail=f"{camera.detail}; none was named")
     yield camera
     yield _tried("broker", lambda: _broker(config)) if config.mqtt.broker else _NO_BROKER
+    broker = broker_of(config)
+    if broker is not None and broker.tls:
+        yield _certificate(broker)
+    yield figures(config.metrics)
+    yield clock(time_sync())
+    yield heat()
+    yield ram()
+    yield disk(default_folder(os.environ))
     yield _memory()
 
 
-def _tried(thing: str, look: Callable[[], str]) -> Finding:
+def _tried(thing: str, look: Callable[[], str | Finding]) -> Finding:
     try:
-        return Finding(thing=thing, verdict="ok", detail=look())
+        seen = look()
+        return Finding(thing=thing, verdict="ok", detail=seen) if isinstance(seen, str) else seen
     except EdgePoseError as error:
         return Finding(thing=thing, verdict="FAIL", detail=str(error))
     except ModuleNotFoundError as error:
@@ -97,17 +105,22 @@ def _runtime() -> str:
     return f"ONNX Runtime {onnxruntime.__version__}, numpy {np.__version__}"
 
 
-def _model(config: Config) -> str:
+def _model(config: Config) -> Finding:
     from edge_pose.model import open_model
 
     begin_s = time.monotonic()
     with open_model(config) as model:
         manifest, off = model.bundle.manifest, model.deviation
-        return (
+        detail = (
             f"{manifest.name} {manifest.version} in {model.bundle.folder} on {model.engine}; its "
             f"golden pictures agree to {off.px:.2f} px and {off.mm:.1f} mm; ready in "
             f"{time.monotonic() - begin_s:.1f} s"
-            + (f"; degraded: {model.degraded}" if model.degraded else "")
+        )
+        return Finding(
+            thing="model",
+            verdict="note" if model.degraded else "ok",
+            detail=detail + (f"; degraded: {model.degraded}" if model.degraded else ""),
+            step="`edge-pose build` says more" if model.degraded else None,
         )
 
 
@@ -151,6 +164,14 @@ def _broker(config: Config) -> str:
         f"{broker.url} does not let us in: {reason}; start it, or correct mqtt.broker, "
         "mqtt.username or mqtt.password_file"
     )
+
+
+def _certificate(broker: Broker) -> Finding:
+    try:
+        return certificate(broker)
+    except OSError as error:
+        detail = f"the certificate of {broker.url} cannot be judged: {error}"
+        return Finding(thing="tls", verdict="FAIL", detail=detail, step="mend or renew it")
 
 
 def _peak_kib() -> int:
