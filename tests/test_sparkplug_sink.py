@@ -14,6 +14,7 @@ import pytest
 
 from brokers import PATIENCE_S, Heard, Listener, Mosquitto, listening, prepared_mosquitto
 from edge_pose.address import Broker, Protocol
+from edge_pose.control import Reborn
 from edge_pose.errors import BrokerError
 from edge_pose.mqtt import SparkplugSink
 from edge_pose.pipeline import Sink
@@ -276,6 +277,15 @@ def test_only_a_fresh_and_true_request_for_rebirth_is_obeyed(
     assert verbs(relay, session=0) == [
         "NBIRTH", "DBIRTH", "DDATA", "NBIRTH", "DBIRTH", "NDEATH",
     ]  # fmt: skip
+
+
+def test_births_are_told_anew_where_we_ourselves_ask_for_it(relay: Relay) -> None:
+    with connected(relay.broker) as sink:
+        assert isinstance(sink, Reborn)
+        sink.status("online")
+        sink.rebirth()
+        relay.until(lambda: len(relay.published("DBIRTH")) == 2)
+    assert verbs(relay, session=0)[:4] == ["NBIRTH", "DBIRTH", "NBIRTH", "DBIRTH"]
 
 
 def test_nothing_is_published_while_the_primary_host_is_away(

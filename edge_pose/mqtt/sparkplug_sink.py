@@ -73,6 +73,11 @@ class _Session:
     bd_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Rebirth:
+    """What there is is to be told anew."""
+
+
 class SparkplugSink:
     """Publishes what the pipeline sees as an edge node; see Sparkplug in docs/messages.md."""
 
@@ -122,6 +127,10 @@ class SparkplugSink:
         self._raise_if_dead()
         self._inbox.put(_Camera(online=camera == "online"))
 
+    def rebirth(self) -> None:
+        """Publish the births again."""
+        self._inbox.put(_Rebirth())
+
     def close(self) -> None:
         """Publish the death of the node and leave."""
         self._inbox.put(Stop())
@@ -149,6 +158,8 @@ class SparkplugSink:
                         self._report(posted)
                     case _Camera(online):
                         self._act(self._node.camera(online=online))
+                    case _Rebirth():
+                        self._act(self._node.rebirth())
                     case _Session():
                         self._session = posted
                     case Link():

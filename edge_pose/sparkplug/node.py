@@ -139,6 +139,10 @@ class EdgeNode:
             return []
         return [self._data(known, measured_ms, historical=True)]
 
+    def rebirth(self) -> list[Action]:
+        """Tell anew what there is; nothing while nobody may hear it."""
+        return self._birth() if self._born else []
+
     def _heed_host(self, payload: bytes) -> list[Action]:
         state = read_host_state(payload)
         if self._host_told_ms is not None and state.timestamp_ms < self._host_told_ms:
@@ -152,7 +156,7 @@ class EdgeNode:
 
     def _obey(self, payload: bytes) -> list[Action]:
         wanted = any(m.name == REBIRTH and m.value is True for m in decode(payload).metrics)
-        return self._birth() if wanted and self._born else []
+        return self.rebirth() if wanted else []
 
     def _birth(self) -> list[Action]:
         now_ms = self._now_ms()
