@@ -1,0 +1,143 @@
+"""All parts together: camera → appliance → wire → broker → consumer, in a folder of their own.
+
+Kinds of a rig: `plain`; `tls`, where the appliance speaks to the broker over TLS; `clock`, where
+its wall clock can be set.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Literal
+
+from benchmarks.faults.certificates import make_certificates
+from benchmarks.faults.consumer import Consumer
+from benchmarks.faults.processes import (
+    PATIENCE_S,
+    Appliance,
+    Broker,
+    Camera,
+    RigBroken,
+    Wire,
+    free_port,
+)
+
+Kind = Literal["plain", "tls", "clock"]
+
+FAKETIME: Final = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+)
+DISK_BYTES: Final = 4_000_000
+_SETTINGS: Final = """
+[camera]
+source = "{camera}"
+wait = true
+[mqtt]
+broker = "{broker}"
+root = "faults"
+{ca}
+[device]
+name = "rig"
+[output]
+messages = "none"
+[spool]
+folder = "{state}"
+"""
+
+
+class Rig:
+    """Everything, running."""
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        """Start all parts and wait for the first poses."""
+        self.folder = folder
+        self.state = folder / "state"
+        self._kind = kind
+        self._tls_port = free_port()
+        with ExitStack() as opening:
+            self._open(opening)
+            self._parts = opening.pop_all()
+
+    def _open(self, stack: ExitStack) -> None:
+        self.state.mkdir(parents=True)
+        if os.geteuid() == 0 and _mount(self.state):
+            stack.callback(_unmount, self.state)
+        self.broker = Broker(self.folder)
+        stack.callback(self.broker.end)
+        if self._kind == "tls":
+            make_certificates(self.folder)
+            self.show_certificate("good")
+        self.broker.start()
+        self.wire = Wire(self._tls_port if self._kind == "tls" else self.broker.port)
+        stack.callback(self.wire.close)
+        self.camera = Camera(self.folder)
+        stack.callback(self.camera.end)
+        self.camera.start()
+        self.consumer = Consumer(self.broker.port, "faults/rig")
+        stack.callback(self.consumer.close)
+        self.appliance = Appliance(self.folder, self._settings(), self._environment())
+        stack.callback(self.appliance.end)
+        self.appliance.start()
+        if self.consumer.wait_for_poses(time.monotonic(), 0, PATIENCE_S) is None:
+            tail = "\n".join(self.appliance.log.read_text().splitlines()[-5:])
+            raise RigBroken(f"no pose came within {PATIENCE_S:.0f} s; the appliance says:\n{tail}")
+
+    def _settings(self) -> str:
+        scheme = "mqtts" if self._kind == "tls" else "mqtt"
+        return _SETTINGS.format(
+            camera=self.camera.url,
+            broker=f"{scheme}://127.0.0.1:{self.wire.port}",
+            ca=f'ca_file = "{self.folder / "ca.pem"}"' if self._kind == "tls" else "",
+            state=self.state,
+        )
+
+    def show_certificate(self, which: str) -> None:
+        """Have the broker show another certificate from its next start on."""
+        self.broker.configure(
+            "allow_anonymous true",
+            f"listener {self._tls_port} 127.0.0.1",
+            f"certfile {self.folder / which}.pem",
+            f"keyfile {self.folder / which}.key",
+        )
+
+    def set_clock(self, offset: str) -> None:
+        """Move the appliance's wall clock by seconds such as `+3600`; its monotonic one goes on."""
+        unfinished = self.folder / "clock.part"
+        unfinished.write_text(f"{offset}\n")
+        unfinished.replace(self.folder / "clock")
+
+    def close(self) -> None:
+        """End all parts; those that are frozen too."""
+        self._parts.close()
+
+    def _environment(self) -> dict[str, str]:
+        if self._kind != "clock":
+            return {}
+        self.set_clock("+0")
+        library = faketime()
+        assert library is not None
+        return {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def faketime() -> str | None:
+    """Return the library that sets the clock of one process, where it is installed."""
+    return next((path for path in FAKETIME if Path(path).exists()), None)
+
+
+def _mount(folder: Path) -> bool:
+    """Give a folder a small disk of its own, so that filling it harms nobody else."""
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(folder)]
+    return mount is not None and subprocess.run(command, check=False).returncode == 0  # noqa: S603
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=False)  # noqa: S603, S607
