@@ -115,15 +115,19 @@ def main() -> int:
                         if fault.kind == kind:
                             times = 1 if arguments.quick else fault.times
                             outcomes.append(try_out(rig, fault, times, chance))
+                            _keep(outcomes, arguments.json)
                 finally:
                     rig.close()
     except EdgePoseError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     print(markdown_table(HEAD, [outcome.row() for outcome in outcomes]))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     return 0 if all(outcome.is_good for outcome in outcomes) else 1
+
+
+def _keep(outcomes: list[Outcome], path: Path | None) -> None:
+    if path is not None:
+        path.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
 
 
 if __name__ == "__main__":

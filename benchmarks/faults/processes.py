@@ -230,6 +230,8 @@ class Wire:
     def _pass_on(
         selector: selectors.BaseSelector, source: socket.socket, target: socket.socket
     ) -> None:
+        if source.fileno() < 0:  # its other end has just been cut
+            return
         try:
             if data := source.recv(_BLOCK):
                 target.sendall(data)
@@ -237,6 +239,6 @@ class Wire:
         except OSError:
             pass
         for end in (source, target):
-            if end.fileno() in selector.get_map():
+            if end.fileno() >= 0:
                 selector.unregister(end)
-            end.close()
+                end.close()
