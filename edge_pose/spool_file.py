@@ -17,6 +17,10 @@ BESIDE: Final = ("", "-wal", "-shm")
 """What SQLite puts beside the file, and the file itself."""
 CLOCK_SET_MS: Final = 1_700_000_000_000
 """A time before this was stamped by a device whose clock was not set yet; its age means nothing."""
+_LOG_PAGES: Final = 64
+"""Of 4 KiB, after which what SQLite has logged goes into the file; by default it grows to 4 MB, as
+much as a small disk has, however few messages wait.
+"""
 _TABLES: Final = (
     """CREATE TABLE waiting (
         id INTEGER PRIMARY KEY, leaf TEXT NOT NULL, payload TEXT NOT NULL,
@@ -95,6 +99,7 @@ class SpoolFile:
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA secure_delete = ON")
+            self._database.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             with self._change() as change:
                 (found,) = change("PRAGMA user_version").fetchone()
                 if found == 0:

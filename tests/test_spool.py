@@ -356,3 +356,15 @@ def test_the_place_is_systemds_or_the_users(
     )
     toml.write_text("[spool]\nenabled = false")
     assert settings(load({}, environ={}, path=toml).config, environ).path is None
+
+
+def test_what_comes_and_goes_for_days_takes_little_room_on_the_disk(place: SpoolSettings) -> None:
+    """SQLite's log alone would grow to 4 MB before it is written back: a whole small disk."""
+    with closing(Spool(place)) as spool:
+        for number in range(1200):
+            fill(spool, 1, first=number)
+            spool.save()
+            (row,) = spool.waiting("event/people", without=(), most=1)
+            spool.done(row.id)
+        room = sum(file.stat().st_size for file in path_of(place).parent.iterdir())
+        assert room < 1_000_000
