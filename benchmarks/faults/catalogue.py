@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from benchmarks.faults.rig import Kind, Rig, faketime
+from benchmarks.faults.rig import Kind, Rig
 
 Harm = Callable[[Rig, Random], None]
 """Harms and undoes it; returns when the cause has ended."""
@@ -158,9 +158,9 @@ def spool_is_corrupted(rig: Rig, chance: Random) -> None:
 
 def clock_steps(rig: Rig, chance: Random) -> None:
     """Set the wall clock an hour ahead or back."""
-    rig.set_clock(chance.choice(["+3600", "-3600"]))
+    rig.set_clock(chance.choice([3600, -3600]))
     time.sleep(5.0)
-    rig.set_clock("+0")
+    rig.set_clock(0)
 
 
 def appliance_is_ended(rig: Rig, chance: Random) -> None:
@@ -187,9 +187,9 @@ def settings_break(rig: Rig, _chance: Random) -> None:
     rig.appliance.send(signal.SIGHUP)
 
 
-def no_faketime() -> str | None:
-    """Say why the clock cannot be stepped for one process."""
-    return None if faketime() else "libfaketime is not installed (`apt-get install faketime`)"
+def no_compiler() -> str | None:
+    """Say why the clock of one process cannot be set."""
+    return None if shutil.which("g++") else "g++ is not installed; `apt-get install g++` does it"
 
 
 def no_small_disk() -> str | None:
@@ -222,7 +222,7 @@ FAULTS: Final = (
         harm=clock_steps,
         kind="clock",
         explains_summaries=True,
-        why_not=no_faketime,
+        why_not=no_compiler,
     ),
     Fault(name="ended and started", harm=appliance_is_ended, explains_summaries=True, times=5),
     Fault(

@@ -6,6 +6,7 @@ its wall clock can be set.
 
 import os
 import shutil
+import struct
 import subprocess
 import time
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from benchmarks.faults.certificates import make_certificates
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.processes import (
     PATIENCE_S,
+    ROOT,
     Appliance,
     Broker,
     Camera,
@@ -26,10 +28,8 @@ from benchmarks.faults.processes import (
 
 Kind = Literal["plain", "tls", "clock"]
 
-FAKETIME: Final = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
+WALL_CLOCK: Final = ROOT / "tests" / "wall_clock.cpp"
+"""Loaded before a program, it moves its wall clock and nothing else."""
 DISK_BYTES: Final = 4_000_000
 _SETTINGS: Final = """
 [camera]
@@ -103,11 +103,11 @@ class Rig:
             f"keyfile {self.folder / which}.key",
         )
 
-    def set_clock(self, offset: str) -> None:
-        """Move the appliance's wall clock by seconds such as `+3600`; its monotonic one goes on."""
-        unfinished = self.folder / "clock.part"
-        unfinished.write_text(f"{offset}\n")
-        unfinished.replace(self.folder / "clock")
+    def set_clock(self, shift_s: int) -> None:
+        """Move the appliance's wall clock; its monotonic one goes on."""
+        wall = self.folder / "clock"
+        with wall.open("r+b" if wall.exists() else "wb") as file:
+            file.write(struct.pack("l", shift_s))
 
     def close(self) -> None:
         """End all parts; those that are frozen too."""
@@ -116,20 +116,11 @@ class Rig:
     def _environment(self) -> dict[str, str]:
         if self._kind != "clock":
             return {}
-        self.set_clock("+0")
-        library = faketime()
-        assert library is not None
-        return {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-
-def faketime() -> str | None:
-    """Return the library that sets the clock of one process, where it is installed."""
-    return next((path for path in FAKETIME if Path(path).exists()), None)
+        self.set_clock(0)
+        library = self.folder / "wall_clock.so"
+        command = ["g++", "-shared", "-fPIC", "-o", str(library), str(WALL_CLOCK)]
+        subprocess.run(command, check=True)  # noqa: S603
+        return {"LD_PRELOAD": str(library), "WALL_CLOCK_FILE": str(self.folder / "clock")}
 
 
 def _mount(folder: Path) -> bool:
