@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 CameraState = Literal["online", "offline", "stale"]
 FIRST_DELAY_S: Final = 0.5
-LONGEST_DELAY_S: Final = 10.0
+LONGEST_DELAY_S: Final = 6.0
+"""Opening a network camera takes two more; all is to be well ten seconds after the camera is."""
 HANG_S: Final = 60.0
 """A vendor call that takes longer will never return; only a new process helps."""
 _GOODBYE_S: Final = 3.0

@@ -15,6 +15,8 @@ from typing import Final
 
 from benchmarks.faults.rig import Kind, Rig
 
+_LONG_S: Final = 75.0
+
 Harm = Callable[[Rig, Random], None]
 """Harms and undoes it; returns when the cause has ended."""
 
@@ -47,6 +49,13 @@ def broker_is_killed(rig: Rig, chance: Random) -> None:
     """End it without a goodbye."""
     rig.broker.end()
     time.sleep(chance.uniform(0.0, 4.0))
+    rig.broker.start()
+
+
+def broker_is_long_away(rig: Rig, _chance: Random) -> None:
+    """Keep it away until everybody tries as seldom as they ever do."""
+    rig.broker.end()
+    time.sleep(_LONG_S)
     rig.broker.start()
 
 
@@ -114,6 +123,13 @@ def camera_is_killed(rig: Rig, chance: Random) -> None:
     """End the camera without a goodbye."""
     rig.camera.end()
     time.sleep(chance.uniform(1.0, 6.0))
+    rig.camera.start()
+
+
+def camera_is_long_away(rig: Rig, _chance: Random) -> None:
+    """Keep it away until it is tried as seldom as ever."""
+    rig.camera.end()
+    time.sleep(_LONG_S)
     rig.camera.start()
 
 
@@ -202,6 +218,7 @@ def no_small_disk() -> str | None:
 FAULTS: Final = (
     Fault(name="broker restarts", harm=broker_restarts, times=5),
     Fault(name="broker is killed", harm=broker_is_killed, times=10),
+    Fault(name="broker is away for long", harm=broker_is_long_away, times=2),
     Fault(name="broker hangs", harm=broker_hangs, times=2),
     Fault(name="password is wrong", harm=password_is_wrong, times=2),
     Fault(name="publishing is denied", harm=publishing_is_denied, times=2),
@@ -209,6 +226,9 @@ FAULTS: Final = (
     Fault(name="certificate is another's", harm=certificate_is_anothers, times=2, kind="tls"),
     Fault(name="network swallows all", harm=network_swallows),
     Fault(name="camera is killed", harm=camera_is_killed, explains_summaries=True, times=5),
+    Fault(
+        name="camera is away for long", harm=camera_is_long_away, explains_summaries=True, times=2
+    ),
     Fault(name="camera freezes", harm=camera_freezes, explains_summaries=True),
     Fault(
         name="camera changes its size",

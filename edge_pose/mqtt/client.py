@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S: Final = 15
 CONNECT_TIMEOUT_S: Final = 3.0
-RECONNECT_S: Final = (1, 30)
+RECONNECT_S: Final = (1, 8)
+"""Shortest and longest pause between two tries: all is well ten seconds after the broker is."""
 
 
 @dataclass(frozen=True, slots=True)
