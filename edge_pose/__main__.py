@@ -183,7 +183,7 @@ COMMANDS: Final[Mapping[str, tuple[str, tuple[Option, ...]]]] = {
     "view": ("serve the live page of what a broker carries", (*BROKER, *PAGE)),
     "config": ("show the settings that hold, or write a file to start from", ALL),
     "replay": ("publish recorded messages again at their own pace", (*BROKER, *PAGE)),
-    "purge": ("remove the events and summaries that wait for the broker", DEVICE),
+    "purge": ("remove everything that waits for the broker", DEVICE),
 }
 
 

@@ -105,7 +105,7 @@ class SparkplugTopics:
         """Name a topic of the edge node."""
         return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}"
 
-    def of_device(self, verb: Literal["DBIRTH", "DDATA", "DDEATH"]) -> str:
+    def of_device(self, verb: Literal["DBIRTH", "DDATA", "DDEATH", "DCMD"]) -> str:
         """Name a topic of the camera."""
         return f"{SPARKPLUG}/{self.group}/{verb}/{self.node}/{self.device}"
 

@@ -165,7 +165,7 @@ def open_sparkplug(
     config: Config, broker: Broker, info: Info, stack: ExitStack, *, live: bool
 ) -> Sink:
     """Connect the camera as a device of a Sparkplug edge node."""
-    from edge_pose.mqtt import SparkplugSink
+    from edge_pose.mqtt import HistorySettings, SparkplugSink
     from edge_pose.sparkplug.metrics import camera_metrics
     from edge_pose.sparkplug.node import EdgeNode
 
@@ -184,7 +184,11 @@ def open_sparkplug(
         aliases=told.aliases,
         datatype_in_data=told.datatype_in_data,
     )
-    sink = SparkplugSink(broker, node, joints=joints, rate_hz=told.rate_hz)
+    kept = spool.history_settings(config, os.environ)
+    history = None
+    if told.history_hz > 0.0 and kept.path is not None:
+        history = HistorySettings(rate_hz=told.history_hz, spool=kept)
+    sink = SparkplugSink(broker, node, joints=joints, rate_hz=told.rate_hz, history=history)
     stack.callback(sink.close)
     if not live:
         sink.wait_online(BROKER_S)

@@ -7,7 +7,7 @@ memory, and it is told.
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -71,6 +71,13 @@ def settings(config: Config, environ: Mapping[str, str]) -> SpoolSettings:
         max_bytes=spool.max_bytes,
         max_age_s=spool.max_age_s,
     )
+
+
+def history_settings(config: Config, environ: Mapping[str, str]) -> SpoolSettings:
+    """Say where the Sparkplug history of this camera is kept: beside its messages."""
+    beside = settings(config, environ)
+    path = None if beside.path is None else beside.path.with_suffix(".history")
+    return replace(beside, path=path)
 
 
 def _state_folder(environ: Mapping[str, str]) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from brokers import PATIENCE_S
 from edge_pose.address import Broker
 
-CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
+CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT = 1, 3, 8, 10, 14
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from edge_pose.address import Broker, SparkplugTopics
-from edge_pose.mqtt import SparkplugSink
+from edge_pose.mqtt import HistorySettings, SparkplugSink
 from edge_pose.sparkplug.metrics import camera_metrics
 from edge_pose.sparkplug.node import REBIRTH, EdgeNode
 from edge_pose.sparkplug.payload import Metric, Payload, Value, encode
@@ -47,7 +47,12 @@ def edge_node(
 
 @contextmanager
 def connected(
-    broker: Broker, node: EdgeNode | None = None, *, step_s: float = 1.0
+    broker: Broker,
+    node: EdgeNode | None = None,
+    *,
+    step_s: float = 1.0,
+    history: HistorySettings | None = None,
+    wait_s: float = CONNECT_S,
 ) -> Iterator[SparkplugSink]:
     """Run a sink; its clock goes on by one step a frame."""
     ticks = count()
@@ -56,10 +61,12 @@ def connected(
         node or edge_node(),
         joints=JOINTS,
         rate_hz=2.0,
+        history=history,
         clock=lambda: round(next(ticks) * step_s * 1e9),
     )
     try:
-        sink.wait_online(CONNECT_S)
+        if wait_s:
+            sink.wait_online(wait_s)
         yield sink
     finally:
         sink.close()

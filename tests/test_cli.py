@@ -138,10 +138,17 @@ def test_what_waits_for_a_broker_can_be_removed(
     path = tmp_path / "edge-pose" / "edge-7-cam0.spool"
     with closing(Spool(SpoolSettings(path=path))) as spool:
         spool.add("event/people", "{}", precious=True)
+    history = path.with_suffix(".history")
+    with closing(Spool(SpoolSettings(path=history))) as spool:
+        spool.add("history", "{}", precious=False)
+        spool.add("history", "{}", precious=False)
     done = edge_pose("purge", "--device", "edge-7")
     assert done.code == 0
-    assert done.out == f"Removed 1 messages that waited in {path}.\n"
-    assert not path.exists()
+    assert done.out == (
+        f"Removed 1 messages that waited in {path}.\n"
+        f"Removed 2 moments of Sparkplug history that waited in {history}.\n"
+    )
+    assert list(path.parent.iterdir()) == []
     monkeypatch.setenv("EDGE_POSE_SPOOL_ENABLED", "false")
     assert "Nothing is kept on the disk" in edge_pose("purge").out
 

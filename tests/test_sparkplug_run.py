@@ -1,21 +1,31 @@
 """The appliance as an edge node: its settings, and a process that watches a clip."""
 
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from appliance import start, write_clip
 from bundles import make_bundle
-from edge_pose.address import SparkplugTopics
+from edge_pose.address import Broker, SparkplugTopics
+from edge_pose.appliance import open_sparkplug
 from edge_pose.config import Config
 from edge_pose.config.read import Setting, load
 from edge_pose.config.rules import sparkplug_joints, sparkplug_topics
 from edge_pose.errors import ConfigError
+from edge_pose.message import Info, Model
 from edge_pose.skeleton import JOINTS
 from sparkplug_records import recorded_broker
 from sparkplug_wire import Said
 
+INFO = Info(
+    version="0.1.0",
+    machine="x",
+    model=Model(name="m", version="1", sha256="ab"),
+    engine="a fake",
+    started=1,
+)
 ON = {"sparkplug.enabled": "true", "mqtt.broker": "plant.local", "device.name": "edge-7"}
 
 
@@ -58,6 +68,24 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, str], sentenc
 def test_an_edge_node_without_a_broker_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"sparkplug\.enabled is true.*mqtt\.broker"):
         load({"sparkplug.enabled": Setting(value="true", origin="--x")}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ({}, ["edge-7-cam0.history"]),
+        ({"sparkplug__history_hz": "0"}, []),
+        ({"spool__enabled": "false"}, []),
+    ],
+)
+def test_history_is_kept_beside_the_messages_where_it_is_wanted(
+    settings: dict[str, str], files: list[str], tmp_path: Path
+) -> None:
+    config = configured(**settings, spool__folder=str(tmp_path))
+    nobody = Broker(host="127.0.0.1", port=1)
+    with ExitStack() as stack:
+        open_sparkplug(config, nobody, INFO, stack, live=True)
+    assert [path.name for path in tmp_path.iterdir()] == files
 
 
 @pytest.mark.slow

@@ -16,10 +16,11 @@ from brokers import PATIENCE_S, Heard, Listener, Mosquitto, listening, prepared_
 from edge_pose.address import Broker, Protocol
 from edge_pose.control import Reborn
 from edge_pose.errors import BrokerError
+from edge_pose.metrics.tally import Linked
 from edge_pose.mqtt import SparkplugSink
 from edge_pose.pipeline import Sink
 from edge_pose.sparkplug.payload import Payload, decode
-from mqtt_wire import DISCONNECT, PUBLISH, Relay, relayed
+from mqtt_wire import DISCONNECT, PUBLISH, UNSUBSCRIBE, Relay, relayed
 from sparkplug import (
     CONNECT_S,
     HOSTED,
@@ -92,6 +93,35 @@ def bd_seq(payload: Payload) -> object:
 def test_the_sink_is_one_that_the_pipeline_takes(mosquitto: Mosquitto) -> None:
     with connected(mosquitto.broker) as sink:
         assert isinstance(sink, Sink)
+
+
+def test_the_figures_know_whether_the_node_is_connected_and_what_it_could_not_tell(
+    mosquitto: Mosquitto,
+) -> None:
+    with connected(mosquitto.broker) as sink:
+        assert isinstance(sink, Linked)
+        sink.status("online")
+        walk(sink, frames=2)
+        assert (sink.online, sink.unsent) == (True, 0)
+        mosquitto.stop()
+        until(lambda: not sink.online)
+        walk(sink, frames=3)
+        until(lambda: sink.unsent >= 3)
+
+
+def test_without_a_history_nothing_of_the_past_is_told(relay: Relay) -> None:
+    with connected(relay.broker) as sink:
+        sink.status("online")
+        relay.cut()
+        relay.until(lambda: len(relay.sessions) == 2 and "DBIRTH" in verbs(relay, session=1))
+        walk(sink, frames=2)
+        relay.until(lambda: len(relay.published("DDATA")) == 2)
+    data = [decode(packet.payload) for packet in relay.published("DDATA")]
+    assert {metric.is_historical for one in data for metric in one.metrics} == {False}
+    assert (sink.history.rows, UNSUBSCRIBE in {packet.kind for packet in relay.packets}) == (
+        0,
+        False,
+    )
 
 
 def test_a_host_hears_the_birth_the_camera_and_the_people(mosquitto: Mosquitto, host: Host) -> None:

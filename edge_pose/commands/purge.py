@@ -1,4 +1,4 @@
-"""`edge-pose purge`: remove the events and summaries that wait for the broker."""
+"""`edge-pose purge`: remove everything that waits for the broker."""
 
 import os
 import sys
@@ -6,15 +6,16 @@ from argparse import Namespace
 
 from edge_pose.config.read import Effective
 from edge_pose.errors import EXIT_OK
-from edge_pose.spool import purge, settings
+from edge_pose.spool import history_settings, purge, settings
 
 
 def main(effective: Effective, _arguments: Namespace) -> int:
     """Empty the spool of the camera that the settings name."""
-    path = settings(effective.config, os.environ).path
-    if path is None:
-        sys.stdout.write("Nothing is kept on the disk: spool.enabled is false.\n")
-    else:
+    for place, what in ((settings, "messages"), (history_settings, "moments of Sparkplug history")):
+        path = place(effective.config, os.environ).path
+        if path is None:
+            sys.stdout.write("Nothing is kept on the disk: spool.enabled is false.\n")
+            break
         rows = purge(path)
-        sys.stdout.write(f"Removed {rows} messages that waited in {path}.\n")
+        sys.stdout.write(f"Removed {rows} {what} that waited in {path}.\n")
     return EXIT_OK

@@ -186,6 +186,12 @@ class SparkplugConfig:
         bool, Key("Repeat the data type in data; without it some hosts read no values")
     ] = True
     rate_hz: Annotated[float, Key("Most messages a second", 0.01, 10.0)] = 2.0
+    history_hz: Annotated[
+        float,
+        Key(
+            "Most moments a second kept while nobody hears us, see [spool]; 0 keeps none", 0.0, 10.0
+        ),
+    ] = 1.0
     deadband_m: Annotated[float, Key("A joint that moved no farther is not told", 0.0, 10.0)] = (
         0.005
     )
@@ -223,7 +229,7 @@ class HomeAssistantConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolConfig:
-    """Where events and summaries wait for the broker and for somebody who reads them."""
+    """Where events, summaries and Sparkplug history wait for the broker and whoever reads them."""
 
     enabled: Annotated[
         bool, Key("Keep them on disk; false keeps a few in memory, until the program ends")

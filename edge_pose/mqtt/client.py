@@ -63,6 +63,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """The broker answered that we no longer hear something."""
+
+    mid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Nothing is posted after this."""
 
@@ -177,7 +184,11 @@ def _post_messages(client: Client, inbox: Inbox, answers: Inbox | None) -> None:
     def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
         inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
 
+    def on_unsubscribe(_c: Client, _u: Any, mid: int, _r: Any, _p: Any) -> None:
+        inbox.put(Unsubscribed(mid))
+
     client.on_publish = on_publish
+    client.on_unsubscribe = on_unsubscribe
     client.on_message = on_message
 
 

@@ -2,7 +2,8 @@
 
 One worker thread owns everything that changes; those who send and the callbacks of the client only
 post to its queue.  What is to be published the edge node says (`edge_pose/sparkplug/node.py`); here
-it is sent, as long as the session for which it was said still stands.
+it is sent, as long as the session for which it was said still stands.  What could not be told is
+told later, with its own time (`edge_pose/mqtt/history.py`).
 """
 
 import logging
@@ -16,6 +17,7 @@ from itertools import cycle
 from typing import Final
 
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -28,10 +30,12 @@ from edge_pose.mqtt.client import (
     Link,
     Received,
     Stop,
+    Unsubscribed,
     new_client,
     no_answer,
     refused,
 )
+from edge_pose.mqtt.history import History, HistorySettings, Past
 from edge_pose.slots import assign_slots
 from edge_pose.sparkplug.metrics import camera_values
 from edge_pose.sparkplug.node import (
@@ -42,11 +46,13 @@ from edge_pose.sparkplug.node import (
     StartOver,
     death_certificate,
 )
+from edge_pose.spool import Counts
 from edge_pose.types import Frame, Pose3D, Stats
 
 log = logging.getLogger(__name__)
 
 GOODBYE_S: Final = 4.0
+NO_HISTORY: Final = Counts(rows=0, dropped=0, ok=True)
 LEFT: Final = Link(up=False, reason="Normal disconnection")
 
 
@@ -88,6 +94,7 @@ class SparkplugSink:
         *,
         joints: Sequence[str],
         rate_hz: float,
+        history: HistorySettings | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
         self._broker = broker
@@ -97,15 +104,36 @@ class SparkplugSink:
         self._clock = clock
         self._reported_ns: int | None = None
         self._slots: dict[int, int] = {}
+        self._unsent = 0
         self._link = Link(up=False, reason="no answer yet")
         self._was_up = False
         self._settled = threading.Event()
         self._bd_seqs = cycle(range(NUMBERS))
         self._session = self._newest_session = _Session(0)
         self._inbox: Inbox = queue.SimpleQueue()
+        self._history = (
+            None
+            if history is None
+            else History(node, history, self._inbox, act=self._act, fence=self._fence)
+        )
         self._client = self._connected_client()
         self._executor = ThreadPoolExecutor(1, "sparkplug")
         self._work = self._executor.submit(self._run)
+
+    @property
+    def online(self) -> bool:
+        """Tell whether the broker has let us in."""
+        return self._link.up
+
+    @property
+    def unsent(self) -> int:
+        """Reports since the start that nobody could hear when they were made."""
+        return self._unsent
+
+    @property
+    def history(self) -> Counts:
+        """Tell how much of the past waits to be told."""
+        return NO_HISTORY if self._history is None else self._history.counts
 
     def wait_online(self, timeout_s: float) -> None:
         """Return when the broker has let us in; raise a BrokerError when it has not."""
@@ -137,10 +165,14 @@ class SparkplugSink:
         wait([self._work], GOODBYE_S)
         self._disconnect()
         self._executor.shutdown()
+        if self._history is not None:
+            self._history.close()
 
     def _raise_if_dead(self) -> None:
         if self._work.done():
             self._work.result()
+        if self._history is not None:
+            self._history.raise_if_dead()
 
     def _renew_will(self, client: Client) -> _Session:
         """Count the CONNECT packet that goes out now; this runs in the network thread."""
@@ -153,23 +185,34 @@ class SparkplugSink:
         """Handle what was posted, one after the other, until `Stop` or a hopeless refusal."""
         try:
             while not isinstance(posted := self._inbox.get(), Stop):
-                match posted:
-                    case _Seen():
-                        self._report(posted)
-                    case _Camera(online):
-                        self._act(self._node.camera(online=online))
-                    case _Rebirth():
-                        self._act(self._node.rebirth())
-                    case _Session():
-                        self._session = posted
-                    case Link():
-                        self._change_link(posted)
-                    case Received(topic, payload, retained):
-                        self._act(self._node.receive(topic, payload, retained=retained))
+                self._handle(posted)
+                if self._history is not None:
+                    self._history.heed(self._session)
             if self._link.up:
                 self._act(self._node.leave())
         finally:
             self._settled.set()
+
+    def _handle(self, posted: object) -> None:
+        match posted:
+            case _Seen():
+                self._report(posted)
+            case _Camera(online):
+                self._act(self._node.camera(online=online))
+                if self._history is not None and not online:
+                    self._history.lose_camera(now_ms=utc_ms(), now_ns=self._clock())
+            case _Rebirth():
+                self._act(self._node.rebirth())
+            case _Session():
+                self._session = posted
+            case Link():
+                self._change_link(posted)
+            case Received(topic, payload, retained):
+                self._act(self._node.receive(topic, payload, retained=retained))
+            case Past() if self._history is not None:
+                self._history.tell(posted)
+            case Unsubscribed(mid) if self._history is not None:
+                self._history.answered(mid)
 
     def _change_link(self, link: Link) -> None:
         url, before = self._broker.url, self._link
@@ -202,19 +245,38 @@ class SparkplugSink:
             return
         self._reported_ns = now_ns
         values = camera_values(seen.poses, seen.stats, slots=self._slots, joints=self._joints)
-        self._act(self._node.report(values, measured_ms=seen.frame.captured_at_ms))
+        measured_ms = seen.frame.captured_at_ms
+        sent = self._act(self._node.report(values, measured_ms=measured_ms))
+        self._unsent += not (sent and self._node.device_born)
+        if self._history is not None:
+            self._history.see(values, measured_ms=measured_ms, now_ns=now_ns)
 
-    def _act(self, actions: Sequence[Action]) -> None:
+    def _act(self, actions: Sequence[Action]) -> bool:
+        """Do what the node wants; tell whether all of it left."""
+        done = True
         for action in actions:
             match action:
                 case Publish(topic, payload):
                     # In a session that we have not heard of yet nothing may precede the birth.
-                    if self._session is self._newest_session:
-                        self._client.publish(topic, payload, qos=0, retain=False)
+                    done = done and self._session is self._newest_session
+                    if done:
+                        sent = self._client.publish(topic, payload, qos=0, retain=False)
+                        done = sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
                 case StartOver():
                     self._disconnect()
                     self._link = LEFT
                     self._client = self._connected_client()
+        return done
+
+    def _fence(self) -> int | None:
+        """Send a packet that the broker must answer and that changes nothing.
+
+        We leave the camera's commands, which we never heard: there is nothing on it to write to.
+        """
+        if self._session is not self._newest_session:
+            return None
+        _, number = self._client.unsubscribe(self._node.topics.of_device("DCMD"))
+        return number
 
     def _connected_client(self) -> Client:
         client = new_client(

@@ -76,6 +76,17 @@ def camera_values(
     return values
 
 
+def changes(
+    metrics: Mapping[str, Definition], told: Mapping[str, Value], now: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Give the values of now that are worth a message."""
+    return {
+        name: now[name]
+        for name, metric in metrics.items()
+        if has_changed(metric, told[name], now[name])
+    }
+
+
 def has_changed(metric: Definition, told: Value, now: Value) -> bool:
     """Tell whether a value is worth a message."""
     if isinstance(told, int | float) and isinstance(now, int | float):

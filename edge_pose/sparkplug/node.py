@@ -14,7 +14,7 @@ from edge_pose.address import SparkplugTopics
 from edge_pose.clock import utc_ms
 from edge_pose.errors import PayloadError
 from edge_pose.sparkplug.host import read_host_state
-from edge_pose.sparkplug.metrics import Definition, has_changed
+from edge_pose.sparkplug.metrics import Definition, changes
 from edge_pose.sparkplug.payload import DataType, Metric, Payload, Value, decode, encode
 
 log = logging.getLogger(__name__)
@@ -63,19 +63,21 @@ class EdgeNode:
         now_ms: Callable[[], int] = utc_ms,
     ) -> None:
         self.topics: Final = topics
-        self._metrics = {metric.name: metric for metric in metrics}
-        self._alias = {name: number for number, name in enumerate(self._metrics, start=1)}
+        self.metrics: Final = {metric.name: metric for metric in metrics}
+        self._alias = {name: number for number, name in enumerate(self.metrics, start=1)}
         self._properties = properties
         self._aliases = aliases
         self._datatype_in_data = datatype_in_data
         self._now_ms = now_ms
         self._bd_seq = 0
         self._seq = 0
-        self._born = False
-        self._device_born = False
+        self.born = False
+        """Whether the node was born in this session, so that somebody hears of it."""
+        self.device_born = False
+        """Whether data of the camera may be told."""
         self._camera_online = False
         self._host_told_ms: int | None = None
-        self._values: dict[str, Value] = dict.fromkeys(self._metrics)
+        self._values: dict[str, Value] = dict.fromkeys(self.metrics)
         self._told = dict(self._values)
         self._measured_ms = now_ms()
 
@@ -87,7 +89,7 @@ class EdgeNode:
 
     def lose(self) -> None:
         """Take note that the session is over; the broker publishes the will."""
-        self._born = self._device_born = False
+        self.born = self.device_born = False
 
     def leave(self) -> list[Action]:
         """Say goodbye before a session is ended on purpose."""
@@ -111,37 +113,33 @@ class EdgeNode:
         self._camera_online = online
         if online:
             return self._device_birth()
-        self._values = dict.fromkeys(self._metrics)
+        self._values = dict.fromkeys(self.metrics)
         self._measured_ms = self._now_ms()
-        if not self._device_born:
+        if not self.device_born:
             return []
-        self._device_born = False
+        self.device_born = False
         return [self._publish(self.topics.of_device("DDEATH"), ())]
 
     def report(self, values: Mapping[str, Value], *, measured_ms: int) -> list[Action]:
         """Tell what changed; a metric without a value is not known."""
-        self._values = {name: values.get(name) for name in self._metrics}
+        self._values = {name: values.get(name) for name in self.metrics}
         self._measured_ms = measured_ms
-        changed = {
-            name: self._values[name]
-            for name, metric in self._metrics.items()
-            if has_changed(metric, self._told[name], self._values[name])
-        }
-        if not changed or not self._device_born:
+        changed = changes(self.metrics, self._told, self._values)
+        if not changed or not self.device_born:
             return []
         self._told |= changed
         return [self._data(changed, measured_ms, historical=False)]
 
     def report_historical(self, values: Mapping[str, Value], *, measured_ms: int) -> list[Action]:
         """Tell what was measured while nobody could hear it; nothing while nobody can."""
-        known = {name: value for name, value in values.items() if name in self._metrics}
-        if not known or not self._device_born:
+        known = {name: value for name, value in values.items() if name in self.metrics}
+        if not known or not self.device_born:
             return []
         return [self._data(known, measured_ms, historical=True)]
 
     def rebirth(self) -> list[Action]:
         """Tell anew what there is; nothing while nobody may hear it."""
-        return self._birth() if self._born else []
+        return self._birth() if self.born else []
 
     def _heed_host(self, payload: bytes) -> list[Action]:
         state = read_host_state(payload)
@@ -149,7 +147,7 @@ class EdgeNode:
             log.info("Ignored a STATE of the primary host that is older than its last")
             return []
         self._host_told_ms = state.timestamp_ms
-        if state.online == self._born:
+        if state.online == self.born:
             return []
         log.info("The primary host is %s", "online" if state.online else "offline")
         return self._birth() if state.online else [*self.leave(), StartOver()]
@@ -161,7 +159,7 @@ class EdgeNode:
     def _birth(self) -> list[Action]:
         now_ms = self._now_ms()
         self._seq = 0
-        self._born, self._device_born = True, False
+        self.born, self.device_born = True, False
         metrics = (
             _bd_seq_metric(self._bd_seq, now_ms),
             Metric(name=REBIRTH, datatype=DataType.BOOLEAN, value=False, timestamp_ms=now_ms),
@@ -173,9 +171,9 @@ class EdgeNode:
         return [self._publish(self.topics.of_node("NBIRTH"), metrics), *self._device_birth()]
 
     def _device_birth(self) -> list[Action]:
-        if not self._born or self._device_born or not self._camera_online:
+        if not self.born or self.device_born or not self._camera_online:
             return []
-        self._device_born = True
+        self.device_born = True
         self._told = dict(self._values)
         metrics = tuple(
             Metric(
@@ -186,7 +184,7 @@ class EdgeNode:
                 value=self._values[name],
                 unit=metric.unit,
             )
-            for name, metric in self._metrics.items()
+            for name, metric in self.metrics.items()
         )
         return [self._publish(self.topics.of_device("DBIRTH"), metrics)]
 
@@ -196,7 +194,7 @@ class EdgeNode:
                 name=None if self._aliases else name,
                 alias=self._alias[name] if self._aliases else None,
                 timestamp_ms=measured_ms,
-                datatype=self._metrics[name].datatype if self._datatype_in_data else None,
+                datatype=self.metrics[name].datatype if self._datatype_in_data else None,
                 value=value,
                 is_historical=historical,
             )
