@@ -49,7 +49,7 @@ def read_zones(told: object) -> tuple[Zone, ...]:
     """Read the zones of a configuration, or of JSON text; `NotAZone` says what is wrong."""
     try:
         table = json.loads(told) if isinstance(told, str) else told
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotAZone(f"is not JSON ({error}); {WANTED}") from None
     if not isinstance(table, Mapping):
         raise NotAZone(f"is {told!r}; {WANTED}")

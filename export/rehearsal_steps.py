@@ -178,11 +178,10 @@ def _pool(node: onnx.NodeProto, _form: _Form) -> _Compute:
 
 
 def _enlarge(node: onnx.NodeProto, form: _Form) -> _Compute:
-    """Make maps larger; height and width stand last in what the size is made of."""
-    source = node.input[0]
-    size = form.arrays[form.producer[node.input[3]].input[-1]][-2:].tolist()
+    """Make maps larger by constants, as `export graph` writes them."""
+    source, scales = node.input[0], form.arrays[node.input[2]][2:].tolist()
     return lambda maps: functional.interpolate(
-        maps[source], size=size, mode="bilinear", align_corners=False
+        maps[source], scale_factor=scales, mode="bilinear", align_corners=False
     )
 
 

@@ -3,7 +3,9 @@
 The hook must stand before anything imports the packages, so it stands here, at module level.
 """
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 from jaxtyping import install_import_hook
@@ -16,3 +18,15 @@ def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what programs leave behind out of the folders of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     os.environ.pop("STATE_DIRECTORY", None)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    """Take back what the command line does to its process, where a test runs it in this one."""
+    logger = logging.getLogger("edge_pose")
+    handlers, level, propagates = logger.handlers, logger.level, logger.propagate
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
+    logger.handlers, logger.propagate = handlers, propagates
+    logger.setLevel(level)

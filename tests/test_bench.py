@@ -1,9 +1,8 @@
 """`edge-pose bench`: its account of a frame adds up, its results can be kept and compared."""
 
 import json
-import logging
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -83,15 +82,6 @@ def measured(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured
         ),
         frames=12,
     )
-
-
-@pytest.fixture
-def quiet_log() -> Iterator[None]:
-    """Leave logging as it was."""
-    logger = logging.getLogger("edge_pose")
-    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 def test_a_stage_within_a_stage_is_counted_once() -> None:
@@ -264,7 +254,6 @@ def test_asked_to_stop_it_leaves_nothing_behind(
         (["--compare", "good.json", "else.json"], "have no case in common"),
     ],
 )
-@pytest.mark.usefixtures("quiet_log")
 def test_what_is_wrong_is_said_in_one_sentence(
     words: list[str],
     sentence: str,

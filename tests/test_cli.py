@@ -1,12 +1,10 @@
 """The command line: what it prints, which code it ends with, what it does when it is told."""
 
 import json
-import logging
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,15 +48,10 @@ class EdgePose:
 
 
 @pytest.fixture
-def edge_pose(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[EdgePose]:
-    """Give the command line, and leave logging as it was."""
+def edge_pose(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> EdgePose:
+    """Give the command line."""
     monkeypatch.setenv("COLUMNS", "80")
-    logger = logging.getLogger("edge_pose")
-    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
-    yield EdgePose(capfd)
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+    return EdgePose(capfd)
 
 
 @pytest.fixture(scope="module")

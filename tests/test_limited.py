@@ -96,7 +96,7 @@ def run(folder: Path, mosquitto: Mosquitto) -> None:
         f"[output]\njoints = {json.dumps(ALLOWED)}\n"
         "[events.zones.all]\npicture = [[0, 0], [1, 0], [1, 1], [0, 1]]\npart = 'hips'\n"
     )
-    with start("run", CLIP, "--frames", "120", "--config", settings) as child:
+    with start("run", CLIP, "--realtime", "--frames", "90", "--config", settings) as child:
         _, errors = child.communicate(timeout=100)
     assert child.returncode == 0, errors
 

@@ -2,22 +2,12 @@
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_pose import log
-
-
-@pytest.fixture
-def former_logging() -> Iterator[None]:
-    logger = logging.getLogger("edge_pose")
-    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
-    yield
-    logger.handlers, logger.level, logger.propagate = handlers, level, propagate
 
 
 @settings(deadline=None)
@@ -37,7 +27,6 @@ def test_passwords_in_query_strings_are_hidden_and_the_rest_is_kept() -> None:
     assert log.redact("mail eve@plant.local at 10:30") == "mail eve@plant.local at 10:30"
 
 
-@pytest.mark.usefixtures("former_logging")
 def test_journald_gets_the_priority_of_every_line(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w", encoding="utf-8") as stream:
         log.configure("debug", stream=stream, journal=True)
@@ -59,7 +48,6 @@ def speak() -> None:
     logger.error("two\nlines")
 
 
-@pytest.mark.usefixtures("former_logging")
 def test_the_level_hides_what_is_less_important(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w", encoding="utf-8") as stream:
         log.configure("error", stream=stream, journal=False)
