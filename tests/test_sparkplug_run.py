@@ -9,12 +9,12 @@ import pytest
 from appliance import start, write_clip
 from bundles import make_bundle
 from edge_pose.address import Broker, SparkplugTopics
-from edge_pose.appliance import open_sparkplug
 from edge_pose.config import Config
 from edge_pose.config.read import Setting, load
 from edge_pose.config.rules import sparkplug_joints, sparkplug_topics
 from edge_pose.errors import ConfigError
 from edge_pose.message import Info, Model
+from edge_pose.outputs import open_sparkplug
 from edge_pose.skeleton import JOINTS
 from sparkplug_records import recorded_broker
 from sparkplug_wire import Said

@@ -5,7 +5,6 @@ from argparse import Namespace
 from contextlib import ExitStack
 
 from edge_pose import __version__
-from edge_pose.appliance import BROKER_S, embedded, open_view
 from edge_pose.clock import NS_PER_MS, NS_PER_S, Clock, monotonic_ns, utc_ms
 from edge_pose.config import Config
 from edge_pose.config.read import Effective
@@ -15,6 +14,7 @@ from edge_pose.daemon import stop_asked
 from edge_pose.errors import EXIT_OK, SourceError
 from edge_pose.message import Info, Model
 from edge_pose.mqtt import MqttSink
+from edge_pose.outputs import BROKER_S, embedded, open_view
 from edge_pose.pipeline import Sink
 from edge_pose.recorded import Recorded, recorded
 

@@ -3,11 +3,11 @@
 from argparse import Namespace
 from contextlib import ExitStack
 
-from edge_pose.appliance import open_view
 from edge_pose.config.read import Effective
 from edge_pose.config.rules import broker as broker_of
 from edge_pose.daemon import stop_asked
 from edge_pose.errors import EXIT_OK, ConfigError
+from edge_pose.outputs import open_view
 
 
 def main(settings: Effective, _arguments: Namespace) -> int:
