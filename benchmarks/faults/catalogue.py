@@ -164,12 +164,14 @@ def disk_is_full(rig: Rig, _chance: Random) -> None:
 
 
 def spool_is_corrupted(rig: Rig, chance: Random) -> None:
-    """Overwrite the middle of the spool's file while it is in use."""
+    """Overwrite a part of the spool's file while it is in use, then have it opened again."""
     for path in rig.state.rglob("*.spool"):
         with path.open("r+b") as file:
             file.seek(chance.randrange(max(path.stat().st_size - 4096, 1)))
             file.write(chance.randbytes(4096))
     time.sleep(2.0)
+    rig.appliance.end(signal.SIGTERM)
+    rig.appliance.start()
 
 
 def clock_steps(rig: Rig, chance: Random) -> None:
@@ -236,7 +238,7 @@ FAULTS: Final = (
         explains_summaries=True,
     ),
     Fault(name="disk is full", harm=disk_is_full, why_not=no_small_disk),
-    Fault(name="spool is corrupted", harm=spool_is_corrupted),
+    Fault(name="spool is corrupted", harm=spool_is_corrupted, explains_summaries=True),
     Fault(
         name="clock steps an hour",
         harm=clock_steps,

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from edge_pose.clock import utc_ms
 
 SESSION_S: Final = 3600
+_LEAP: Final = 1000
 _LATE: Final = 1.7
 """Seconds between two summaries beyond which one is missing; they come once a second."""
 
@@ -37,9 +38,11 @@ class Heard:
     """Of the device."""
 
     def lost_events(self) -> int:
-        """Count the gaps in the numbers."""
-        seen = set(self.events)
-        return max(seen) - min(seen) + 1 - len(seen) if seen else 0
+        """Count the gaps in the numbers; a new spool leaps to the time in milliseconds."""
+        gaps = [
+            later - number - 1 for number, later in itertools.pairwise(sorted(set(self.events)))
+        ]
+        return sum(gap for gap in gaps if gap < _LEAP)
 
     def repeated(self) -> int:
         """Count what came more than once: a consumer that keeps `seq` and `ts` ignores it."""
