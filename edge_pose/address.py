@@ -80,6 +80,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def names_this_machine(host: str) -> bool:
+    """Tell whether a Host header names loopback.
+
+    Foreign pages can point a name of theirs at loopback and read what is served there; the name
+    betrays it.
+    """
+    try:
+        asked = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return asked is not None and is_loopback(asked)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkplugTopics:
     """The names of a Sparkplug B edge node and of its device, the camera."""

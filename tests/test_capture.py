@@ -1,5 +1,7 @@
 """Files give every frame with its time; cameras give the newest, say how they are, come back."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -374,3 +376,26 @@ def test_a_wrong_path_on_a_network_camera_that_answers_is_told_apart(mjpeg_camer
     MjpegHandler.sizes = []
     with pytest.raises(SourceError, match=r"answers, but .* gives no picture; check the path"):
         open_source(CameraConfig(source=mjpeg_camera))
+
+
+def test_a_recording_in_a_folder_that_we_may_not_enter_is_an_error_for_the_operator(
+    tmp_path: Path,
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    program = (
+        "import os, sys; from pathlib import Path; from edge_pose.clip import pictures\n"
+        "from edge_pose.errors import SourceError\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "try: pictures(Path(sys.argv[1]))\n"
+        "except SourceError as error: print(error)\n"
+    )
+    tmp_path.chmod(0o755)
+    told = subprocess.run(
+        [sys.executable, "-c", program, closed / "walk.avi"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stderr == ""
+    assert "walk.avi cannot be looked at (Permission denied); let this user read it" in told.stdout

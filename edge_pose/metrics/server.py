@@ -15,9 +15,8 @@ from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from edge_pose.address import is_loopback
+from edge_pose.address import names_this_machine
 from edge_pose.config import MetricsConfig
 from edge_pose.errors import ConfigError
 from edge_pose.metrics.exposition import CONTENT_TYPE, text
@@ -97,8 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one question."""
-        path = urlsplit(self.path).path
-        if not self._is_asked_by_a_local_name():
+        path = self.path.partition("?")[0]
+        if not names_this_machine(self.headers.get("Host", "")):
             self.send_error(HTTPStatus.FORBIDDEN, "These figures are for this machine only")
         elif path == "/metrics":
             self._answer(HTTPStatus.OK, CONTENT_TYPE, text(self._watched.families()))
@@ -112,11 +111,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Answer without the body."""
         self.do_GET()
-
-    def _is_asked_by_a_local_name(self) -> bool:
-        """Foreign pages can point a name of theirs at loopback and read us; the name betrays it."""
-        asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        return asked is not None and is_loopback(asked)
 
     def _judge(self, verdict: Verdict) -> None:
         status = HTTPStatus.OK if verdict.well else HTTPStatus.SERVICE_UNAVAILABLE

@@ -11,9 +11,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Final
-from urllib.parse import urlsplit
 
-from edge_pose.address import Broker, is_loopback
+from edge_pose.address import Broker, names_this_machine
 from edge_pose.errors import ConfigError
 from edge_pose.mqtt import Subscription
 from edge_pose.view.hub import Hub
@@ -97,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer one request."""
         path = self.path.partition("?")[0]
-        if not self._is_asked_by_a_local_name():
+        if not names_this_machine(self.headers.get("Host", "")):
             self.send_error(HTTPStatus.FORBIDDEN, "This page is for this machine only")
         elif path == "/events":
             # A page that was closed, or that reads nothing more, is no error.
@@ -110,14 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
-
-    def _is_asked_by_a_local_name(self) -> bool:
-        """Foreign pages can point a name of theirs at loopback and read us; the name betrays it."""
-        try:
-            asked = urlsplit(f"//{self.headers.get('Host', '')}").hostname
-        except ValueError:
-            return False
-        return asked is not None and is_loopback(asked)
 
     def _begin(self, kind: str, *, length: int | None = None) -> None:
         self.send_response(HTTPStatus.OK)
