@@ -176,6 +176,7 @@ def test_only_this_machine_may_ask_and_only_by_a_local_name(tmp_path: Path) -> N
         assert asked(address, "healthz")[0] == 200
         assert asked(address, "metrics", host="localhost:1")[0] == 200
         assert asked(address, "metrics", host="edge.example")[0] == 403
+        assert asked(address, "metrics", host="[")[0] == 403
         assert asked(address, "else")[0] == 404
         hexadecimal = f":{port:04X}"
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
