@@ -154,6 +154,7 @@ def test_data_go_out_at_most_as_often_as_asked(relay: Relay) -> None:
     with connected(relay.broker, step_s=0.04) as sink:
         sink.status("online")
         walk(sink, frames=51)
+    until_left(relay)
     assert len(relay.published("DDATA")) == 4  # at 0.0, 0.52, 1.04 and 1.56 s; 2 a second at most
 
 
@@ -162,6 +163,7 @@ def test_a_slot_is_kept_while_a_person_is_seen_and_then_given_to_the_next(relay:
         sink.status("online")
         for seen in ([1, 2], [2], [2, 3]):
             walk(sink, seen=seen)
+    until_left(relay)
     first, second, third = [decode(packet.payload) for packet in relay.published("DDATA")]
     assert {m.name: m.value for m in first.metrics}["Pose/P1/stale"] is False
     gone = {metric.name: metric.value for metric in second.metrics}
@@ -269,8 +271,13 @@ def test_a_worker_that_lags_behind_says_nothing_in_a_session_before_its_birth(
     assert verbs(relay, session=1)[:2] == ["NBIRTH", "DBIRTH"]
 
 
+def until_left(relay: Relay) -> None:
+    """Wait for the end: it reaches the relay a moment after the sink is closed."""
+    relay.until(lambda: relay.packets[-1].kind == DISCONNECT)
+
+
 def all_verbs(relay: Relay, *, session: int) -> list[str]:
-    """Wait for the end of a session: it reaches the relay a moment after the sink is closed."""
+    """Wait for the end of a session, and tell what was sent in it."""
     relay.until(lambda: relay.sessions[session].packets[-1].kind == DISCONNECT)
     return verbs(relay, session=session)
 
@@ -387,7 +394,7 @@ def test_whoever_leaves_says_so_and_the_broker_may_say_it_again(
 ) -> None:
     with connected(replace(relay.broker, protocol=protocol)):
         pass
-    relay.until(lambda: relay.packets[-1].kind == DISCONNECT)
+    until_left(relay)
     *_, death, goodbye = relay.packets
     assert death.topic == TOPICS.of_node("NDEATH")
     assert goodbye.kind == DISCONNECT
