@@ -52,17 +52,12 @@ def pictures(path: Path, fps: float | None = None) -> Pictures:
 
 
 def _pictures(path: Path, fps: float | None) -> Pictures:
-    try:
-        if path.is_dir():
-            return _folder(path, fps or USUAL_FPS)
-        if not path.is_file():
-            raise SourceError(f"There is no file or folder {path}; {_near(path)}")
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path} is an empty file; wanted a video or a picture")
-    except OSError as error:
-        raise SourceError(
-            f"{path} cannot be looked at ({error.strerror}); let this user read it, or name another"
-        ) from error
+    if path.is_dir():
+        return _folder(path, fps or USUAL_FPS)
+    if not path.is_file():
+        raise SourceError(f"There is no file or folder {path}; {_near(path)}")
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path} is an empty file; wanted a video or a picture")
     if path.suffix.lower() in PICTURES:
         image = _picture(path)
         return (Picture(image=image, own_ns=0) for _ in range(1))

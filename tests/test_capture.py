@@ -398,4 +398,4 @@ def test_a_recording_in_a_folder_that_we_may_not_enter_is_an_error_for_the_opera
         check=False,
     )
     assert told.stderr == ""
-    assert "walk.avi cannot be looked at (Permission denied); let this user read it" in told.stdout
+    assert "walk.avi cannot be read: Permission denied; check the name" in told.stdout
