@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from bundles import make_bundle
 from edge_pose import camera
 from edge_pose.bundle import open_bundle
 from edge_pose.event import Event
@@ -28,11 +29,8 @@ from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.types import Stats
 from edge_pose.watch import Watch
 from edge_pose.zone import read_zones
-from train.confidence import markdown_table
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
-from bundles import make_bundle
 from scenes import Person, World, engines_of
+from train.confidence import markdown_table
 
 MOST_PEOPLE: Final = 4
 _COMES_EVERY_S: Final = 8.0

@@ -47,7 +47,7 @@ def embedded_broker() -> Iterator[Broker]:
     """Run a broker on loopback for as long as the context lasts."""
     mosquitto = find_mosquitto()
     with TemporaryDirectory(prefix="edge-pose-broker-") as folder:
-        port = _free_port()
+        port = free_port()
         if mosquitto is not None:
             name, command = "mosquitto", _mosquitto_command(mosquitto, Path(folder), port)
             broker = Broker(host=LOOPBACK, port=port)
@@ -80,7 +80,8 @@ def _mosquitto_command(program: str, folder: Path, port: int) -> list[str]:
     return [program, "-c", str(settings)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+CameraState = Literal["online", "offline", "stale", "paused"]
 Reason = Literal["out", "lost", "camera", "stopped"]
 """Why somebody is not in a zone now: walked out, is not seen, nor is anything, or we end."""
 
@@ -57,8 +58,8 @@ class CameraChange(_Happened):
     """The camera came or went."""
 
     type: Literal["camera"] = "camera"
-    state: Literal["online", "offline", "stale", "paused"]
-    was: Literal["online", "offline", "stale", "paused"] | None = None
+    state: CameraState
+    was: CameraState | None = None
     """Left out when we have just started."""
 
 

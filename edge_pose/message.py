@@ -34,7 +34,6 @@ Pixel = tuple[Coordinate, Coordinate]
 """u, v in frame pixels; pixel centres are at integers."""
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in frame pixels."""
-CameraState = Literal["online", "offline", "stale", "paused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,13 @@ order in which they were seen, without numbers, which whoever sends them gives.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import numpy as np
 from jaxtyping import Float64
 
 from edge_pose.clock import NS_PER_S, utc_ms
-from edge_pose.event import CameraChange, Degraded, Event, People, ZoneEnter, ZoneLeave
+from edge_pose.event import CameraChange, CameraState, Degraded, Event, People, ZoneEnter, ZoneLeave
 from edge_pose.level import on_floor_m
 from edge_pose.presence import Move, Presence
 from edge_pose.skeleton import INDEX, ROOT
@@ -23,7 +23,6 @@ STEADY_NS: Final = 1 * NS_PER_S
 FEET: Final = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 Hear = Callable[[Event], None]
-CameraName = Literal["online", "offline", "stale", "paused"]
 
 
 class Watch:
@@ -43,7 +42,7 @@ class Watch:
         self._zones = zones
         self._up = up
         self._presence = Presence(zones)
-        self._camera: CameraName | None = None
+        self._camera: CameraState | None = None
         self._persons: int | None = None
         self._other_number: tuple[int, int] | None = None
         """A number of people that is not told yet, and since when it has been the same."""
@@ -65,7 +64,7 @@ class Watch:
     def status(self, camera: str) -> None:
         """Take in that the camera is now `online`, `offline` or `stale`; unseen is unknown."""
         self._ts = utc_ms()
-        state, was = cast("CameraName", camera), self._camera
+        state, was = cast("CameraState", camera), self._camera
         self._camera = state
         self._tell(CameraChange(ts=self._ts, cam=self._cam, state=state, was=was))
         if state != "online":

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from socket import socket
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_pose.address import Broker
-from edge_pose.broker import find_mosquitto, is_listening
+from edge_pose.broker import find_mosquitto, free_port, is_listening
 
 PATIENCE_S = 60.0
 
@@ -52,9 +51,7 @@ class Mosquitto:
 
 def prepared_mosquitto(folder: Path, *settings: str) -> Mosquitto:
     """Write its settings for a free port of loopback; it is not started yet."""
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     path = folder / "mosquitto.conf"
     lines = [
         f"listener {port} 127.0.0.1",

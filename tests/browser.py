@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 from edge_pose.address import Broker
-from edge_pose.broker import is_listening
+from edge_pose.broker import free_port, is_listening
 
 PATIENCE_S = 60.0
 FLAGS = (
@@ -99,9 +98,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
     driver, program = shutil.which("chromedriver"), shutil.which("chromium")
     assert driver is not None, "install chromium-driver"
     assert program is not None, "install chromium"
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     child = subprocess.Popen(
         [driver, f"--port={port}"],
         stdout=subprocess.DEVNULL,

@@ -6,11 +6,15 @@ The hook must stand before anything imports the packages, so it stands here, at 
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(["edge_pose", "train", "export"], "beartype.beartype")
+
+from brokers import Mosquitto, prepared_mosquitto  # noqa: E402 - they import the packages
+from mqtt_wire import Relay, relayed  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,3 +34,19 @@ def _process_as_it_was() -> Iterator[None]:
     os.umask(mask)
     logger.handlers, logger.propagate = handlers, propagates
     logger.setLevel(level)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Run a broker for one test."""
+    child = prepared_mosquitto(tmp_path)
+    child.start()
+    yield child
+    child.stop()
+
+
+@pytest.fixture
+def relay(mosquitto: Mosquitto) -> Iterator[Relay]:
+    """Stand before that broker and write down what is sent to it."""
+    with relayed(mosquitto.broker) as open_relay:
+        yield open_relay

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import socket
+
+from edge_pose.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "node-red"
@@ -48,9 +49,7 @@ def node_red(folder: Path, broker: str) -> Iterator[int]:
     for name in ("package.json", "settings.js", "flows.json"):
         shutil.copy(EXAMPLE / name, folder)
     (folder / "node_modules").symlink_to(installed() / "node_modules")
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     told = folder / "told.txt"
     with told.open("wb") as output:
         child = subprocess.Popen(

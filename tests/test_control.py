@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from appliance import start, write_clip
-from brokers import Listener, Mosquitto, listening, prepared_mosquitto
+from brokers import Listener, Mosquitto, listening
 from bundles import make_bundle
 from edge_pose.address import Broker
 from edge_pose.bundle import MANIFEST
@@ -33,14 +33,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five minutes of it, at its own rate, stand for a camera."""
     return write_clip(tmp_path_factory.mktemp("clip") / "long.avi", frames=3000, fps=10.0)
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
 
 
 @dataclass

@@ -5,7 +5,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,21 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from appliance import start, write_clip
-from brokers import Mosquitto, prepared_mosquitto
+from brokers import Mosquitto
 from bundles import make_bundle
 from edge_pose.config.read import Setting, load
 from edge_pose.errors import ConfigError
 from edge_pose.view import serve_view
 
 LISTENING = "0A"
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
-from brokers import Mosquitto, listening, prepared_mosquitto
+from brokers import Mosquitto, listening
 from edge_pose.address import Topics
 from edge_pose.config import HomeAssistantConfig
 from edge_pose.message import Info, Model, StatsMessage
@@ -22,14 +20,6 @@ INFO = Info(version="0.1.0", machine="x", model=MODEL, engine="a fake", started=
 FOUND = {
     topic: json.loads(payload) for topic, payload in discovery(TOPICS, INFO, prefix="ha").items()
 }
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
 
 
 @pytest.mark.parametrize("topic", FOUND)

@@ -30,14 +30,6 @@ META = meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake")
 CONNECT_S = 30.0
 
 
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
-
-
 def clock_of(step_s: float) -> Callable[[], int]:
     """Make a clock that goes on whenever somebody looks: the sink looks once a frame."""
     ticks = count()

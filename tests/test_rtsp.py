@@ -1,6 +1,5 @@
 """A real RTSP camera that is switched off and on again, at another frame size."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_pose.broker import free_port
 from edge_pose.capture import open_source
 from edge_pose.config import CameraConfig
 from edge_pose.errors import SourceError
@@ -44,13 +44,6 @@ def serve(port: int, *, width: int, height: int) -> "subprocess.Popen[str]":
 def end(child: "subprocess.Popen[str]") -> None:
     child.kill()
     child.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

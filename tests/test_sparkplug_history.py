@@ -15,7 +15,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from brokers import PATIENCE_S, Mosquitto, prepared_mosquitto
+from brokers import PATIENCE_S, Mosquitto
 from edge_pose.address import Broker
 from edge_pose.mqtt import HistorySettings, SparkplugSink
 from edge_pose.mqtt.history import HANDFUL
@@ -25,7 +25,7 @@ from edge_pose.sparkplug.payload import Value
 from edge_pose.spool import SpoolSettings
 from edge_pose.spool_file import SpoolFile
 from edge_pose.types import Frame, Pose3D, Stats
-from mqtt_wire import PUBLISH, UNSUBSCRIBE, Relay, relayed
+from mqtt_wire import PUBLISH, UNSUBSCRIBE, Relay
 from sparkplug import (
     DEADBAND_M,
     HOSTED,
@@ -42,20 +42,6 @@ from walkers import walkers
 NOSE = "Pose/P0/nose/x"
 S = 10**9
 DEFINED = {metric.name: metric for metric in METRICS}
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
-
-
-@pytest.fixture
-def relay(mosquitto: Mosquitto) -> Iterator[Relay]:
-    with relayed(mosquitto.broker) as open_relay:
-        yield open_relay
 
 
 @pytest.fixture

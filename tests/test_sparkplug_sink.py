@@ -20,7 +20,7 @@ from edge_pose.metrics.tally import Linked
 from edge_pose.mqtt import SparkplugSink
 from edge_pose.pipeline import Sink
 from edge_pose.sparkplug.payload import Payload, decode
-from mqtt_wire import DISCONNECT, PUBLISH, UNSUBSCRIBE, Relay, relayed
+from mqtt_wire import DISCONNECT, PUBLISH, UNSUBSCRIBE, Relay
 from sparkplug import (
     CONNECT_S,
     HOSTED,
@@ -36,20 +36,6 @@ from sparkplug import (
     tell_state,
     walk,
 )
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    child = prepared_mosquitto(tmp_path)
-    child.start()
-    yield child
-    child.stop()
-
-
-@pytest.fixture
-def relay(mosquitto: Mosquitto) -> Iterator[Relay]:
-    with relayed(mosquitto.broker) as open_relay:
-        yield open_relay
 
 
 class Host:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from benchmarks.faults.processes import Part
 from benchmarks.faults.rig import Kind, Rig
 
 _LONG_S: Final = 75.0
@@ -40,23 +41,17 @@ class Fault:
 
 def broker_restarts(rig: Rig, chance: Random) -> None:
     """End the broker politely, start it a little later."""
-    rig.broker.end(signal.SIGTERM)
-    time.sleep(chance.uniform(0.0, 4.0))
-    rig.broker.start()
+    _is_away(rig.broker, chance.uniform(0.0, 4.0), signal.SIGTERM)
 
 
 def broker_is_killed(rig: Rig, chance: Random) -> None:
     """End it without a goodbye."""
-    rig.broker.end()
-    time.sleep(chance.uniform(0.0, 4.0))
-    rig.broker.start()
+    _is_away(rig.broker, chance.uniform(0.0, 4.0))
 
 
 def broker_is_long_away(rig: Rig, _chance: Random) -> None:
     """Keep it away until everybody tries as seldom as they ever do."""
-    rig.broker.end()
-    time.sleep(_LONG_S)
-    rig.broker.start()
+    _is_away(rig.broker, _LONG_S)
 
 
 def broker_hangs(rig: Rig, _chance: Random) -> None:
@@ -70,45 +65,46 @@ def password_is_wrong(rig: Rig, _chance: Random) -> None:
     """Let the broker ask for a password that nobody has, then for none."""
     passwords = rig.folder / "passwords"
     passwords.touch()
-    rig.broker.end(signal.SIGTERM)
-    rig.broker.configure("allow_anonymous false", f"password_file {passwords}")
-    rig.broker.start()
-    time.sleep(8.0)
-    rig.broker.end(signal.SIGTERM)
-    rig.broker.configure()
-    rig.broker.start()
+    lines = ("allow_anonymous false", f"password_file {passwords}")
+    _is_otherwise(rig, lambda: rig.broker.configure(*lines), rig.broker.configure)
 
 
 def publishing_is_denied(rig: Rig, _chance: Random) -> None:
     """Let the broker's access list forbid events and summaries for a while."""
     rules = rig.folder / "rules"
     rules.write_text("topic read #\ntopic write faults/rig/status\n")
-    rig.broker.end(signal.SIGTERM)
-    rig.broker.configure("allow_anonymous true", f"acl_file {rules}")
-    rig.broker.start()
-    time.sleep(8.0)
-    rig.broker.end(signal.SIGTERM)
-    rig.broker.configure()
-    rig.broker.start()
+    lines = ("allow_anonymous true", f"acl_file {rules}")
+    _is_otherwise(rig, lambda: rig.broker.configure(*lines), rig.broker.configure)
 
 
 def certificate_is_expired(rig: Rig, _chance: Random) -> None:
-    """Let the broker show a certificate of last year."""
-    _with_certificate(rig, "expired")
+    """Let the broker show a certificate of yesterday."""
+    _is_otherwise(
+        rig, lambda: rig.show_certificate("expired"), lambda: rig.show_certificate("good")
+    )
 
 
 def certificate_is_anothers(rig: Rig, _chance: Random) -> None:
     """Let the broker show a certificate that nobody vouches for."""
-    _with_certificate(rig, "stranger")
+    _is_otherwise(
+        rig, lambda: rig.show_certificate("stranger"), lambda: rig.show_certificate("good")
+    )
 
 
-def _with_certificate(rig: Rig, which: str) -> None:
+def _is_away(part: Part, seconds: float, ended_by: signal.Signals = signal.SIGKILL) -> None:
+    part.end(ended_by)
+    time.sleep(seconds)
+    part.start()
+
+
+def _is_otherwise(rig: Rig, wrong: Callable[[], None], right: Callable[[], None]) -> None:
+    """Run the broker with wrong settings for a while, then with the right ones again."""
     rig.broker.end(signal.SIGTERM)
-    rig.show_certificate(which)
+    wrong()
     rig.broker.start()
     time.sleep(8.0)
     rig.broker.end(signal.SIGTERM)
-    rig.show_certificate("good")
+    right()
     rig.broker.start()
 
 
@@ -121,16 +117,12 @@ def network_swallows(rig: Rig, chance: Random) -> None:
 
 def camera_is_killed(rig: Rig, chance: Random) -> None:
     """End the camera without a goodbye."""
-    rig.camera.end()
-    time.sleep(chance.uniform(1.0, 6.0))
-    rig.camera.start()
+    _is_away(rig.camera, chance.uniform(1.0, 6.0))
 
 
 def camera_is_long_away(rig: Rig, _chance: Random) -> None:
     """Keep it away until it is tried as seldom as ever."""
-    rig.camera.end()
-    time.sleep(_LONG_S)
-    rig.camera.start()
+    _is_away(rig.camera, _LONG_S)
 
 
 def camera_freezes(rig: Rig, _chance: Random) -> None:

@@ -19,7 +19,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from edge_pose.address import Broker as Address
 from edge_pose.bench.scenes import scene
+from edge_pose.broker import LOOPBACK, find_mosquitto, free_port, is_listening
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import EdgePoseError
 
@@ -36,13 +38,6 @@ class RigBroken(EdgePoseError):
     """A part of the rig does not run; nothing was measured."""
 
 
-def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
     """Wait, or say what did not come about."""
     deadline_s = time.monotonic() + patience_s
@@ -54,11 +49,7 @@ def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENC
 
 def listens(port: int) -> bool:
     """Tell whether somebody accepts connections."""
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.2).close()
-    except OSError:
-        return False
-    return True
+    return is_listening(Address(host=LOOPBACK, port=port))
 
 
 class Part:
@@ -112,7 +103,7 @@ class Broker(Part):
     """mosquitto, whose settings are lines that may change between two starts."""
 
     def __init__(self, folder: Path) -> None:
-        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        program = find_mosquitto()
         if program is None:
             raise RigBroken("mosquitto is not installed; `apt-get install mosquitto` does it")
         self.port = free_port()

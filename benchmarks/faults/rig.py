@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
 
-from benchmarks.faults.certificates import make_certificates
 from benchmarks.faults.consumer import Consumer
 from benchmarks.faults.processes import (
     PATIENCE_S,
@@ -23,8 +22,9 @@ from benchmarks.faults.processes import (
     Camera,
     RigBroken,
     Wire,
-    free_port,
 )
+from certificates import Authority
+from edge_pose.broker import free_port
 
 Kind = Literal["plain", "tls", "clock"]
 
@@ -68,7 +68,12 @@ class Rig:
         self.broker = Broker(self.folder)
         stack.callback(self.broker.end)
         if self._kind == "tls":
-            make_certificates(self.folder)
+            ours, others = Authority(self.folder, "ca"), Authority(self.folder, "others")
+            self._shown = {
+                "good": ours.sign("good"),
+                "expired": ours.sign("expired", days_left=0),
+                "stranger": others.sign("stranger"),
+            }
             self.show_certificate("good")
         self.broker.start()
         self.wire = Wire(self._tls_port if self._kind == "tls" else self.broker.port)
@@ -99,8 +104,8 @@ class Rig:
         self.broker.configure(
             "allow_anonymous true",
             f"listener {self._tls_port} 127.0.0.1",
-            f"certfile {self.folder / which}.pem",
-            f"keyfile {self.folder / which}.key",
+            f"certfile {self._shown[which].cert}",
+            f"keyfile {self._shown[which].key}",
         )
 
     def set_clock(self, shift_s: int) -> None:
