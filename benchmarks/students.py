@@ -38,6 +38,7 @@ from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose
 from export.half import halved
 from export.quantise import fold
+from train.begin import student_from
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import crops_of
@@ -46,7 +47,6 @@ from train.metrics import LIKELY, aligned_errors_mm, pixel_errors_px, position_e
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.run_recipe import read
 from train.student import INPUT_SIZE_PX, PoseNet
-from train.student_command import load_student
 
 ROUNDS: Final = 40
 TARGET: Final = "SM86"
@@ -81,7 +81,7 @@ class Crops(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no t
 
 def build(run: Path, images: Images, folder: Path) -> Candidate:
     """Export a run and quantise it."""
-    network = load_student(run)
+    network = student_from(run)
     recipe = read(run)
     single, int8 = folder / f"{run.name}.onnx", folder / f"{run.name}-int8.onnx"
     export_pose(network, identity(NUM_JOINTS).table(), single)

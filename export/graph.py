@@ -8,6 +8,7 @@ runtime turns them back once, when it loads.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from train.detector import DetectorNet
+from train.shipped import START
 from train.student import INPUT_SIZE_PX, PoseNet
 from train.teacher_people import INPUT_PX
 
@@ -74,7 +76,7 @@ def export_pose(network: PoseNet, calibration: Mapping[str, Sequence[float]], pa
         network, torch.tensor(calibration["slope"]), torch.tensor(calibration["offset"])
     )
     names = ["joints_px", "joints_m", "scores", "presence", "reach_px"]
-    _export(wrapped, INPUT_SIZE_PX, names, path, batch=None)
+    _export(wrapped, INPUT_SIZE_PX, names, path, batch=None, said={START: network.start})
 
 
 def export_detector(network: DetectorNet, path: Path) -> None:
@@ -97,6 +99,7 @@ def _export(
     *,
     batch: int | None,
     store: _Store | None = None,
+    said: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     example = (torch.rand(batch or 2, 3, size_px, size_px),)
@@ -114,6 +117,7 @@ def _export(
     model = onnxslim.slim(program.model_proto)
     fix_scales(model)
     _shrink(model, store or _as_halves)
+    helper.set_model_props(model, dict(said))
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

@@ -16,12 +16,12 @@ from edge_pose import skeleton
 from edge_pose.crop import letterbox
 from edge_pose.region import region_of_body
 from export.graph import export_detector, export_pose
+from train.begin import student_from
 from train.calibrate import identity
 from train.detector import DetectorNet
 from train.detector_command import load_detector
 from train.pose_augment import cut_crop
 from train.pose_data import RenderedPeople
-from train.student_command import load_student
 from train.synth.dataset import read_chunk
 from train.teacher_people import INPUT_PX, PAD_VALUE
 
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
     calibration = identity(skeleton.NUM_JOINTS).table()
     if arguments.calibration is not None:
         calibration = json.loads(arguments.calibration.read_text())
-    export_pose(load_student(arguments.student), calibration, arguments.out / "pose.onnx")
+    export_pose(student_from(arguments.student).cpu(), calibration, arguments.out / "pose.onnx")
     run = arguments.detector
     detector = DetectorNet() if run is None else load_detector(run)
     export_detector(detector, arguments.out / "detector.onnx")

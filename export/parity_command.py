@@ -34,9 +34,9 @@ from export.parity import (
     tolerance_of,
 )
 from export.parity_sheet import sheet
+from train.begin import student_from
 from train.calibrate import identity
 from train.confidence import markdown_table
-from train.student_command import load_student
 
 FEWEST_CROPS = 500
 
@@ -172,4 +172,4 @@ def _torch(arguments: argparse.Namespace) -> TorchEngine:
     table = identity(skeleton.NUM_JOINTS).table()
     if arguments.calibration is not None:
         table = json.loads(arguments.calibration.read_text())
-    return TorchEngine(load_student(arguments.student), table, arguments.student.name)
+    return TorchEngine(student_from(arguments.student).cpu(), table, arguments.student.name)

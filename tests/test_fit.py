@@ -111,13 +111,16 @@ def test_a_gradient_that_is_no_number_is_not_saved_either(tmp_path: Path) -> Non
     assert not (tmp_path / "last.safetensors").exists()
 
 
-def test_what_needs_no_gradient_is_neither_moved_nor_saved(tmp_path: Path) -> None:
+def test_what_needs_no_gradient_is_kept_as_it_is(tmp_path: Path) -> None:
     still = nn.Linear(3, 3).requires_grad_(requires_grad=False)
     frozen = nn.Sequential(still, nn.Linear(3, 1))
     before = still.weight.clone()
     fit(frozen, batches, losses, weigh, SCHEDULE, tmp_path)
     assert torch.equal(still.weight, before)
-    assert averaged(tmp_path).keys() == {"1.weight", "1.bias"}
+    kept = averaged(tmp_path)
+    assert kept.keys() == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    assert torch.equal(kept["0.weight"], before)
+    assert not torch.equal(kept["1.weight"], torch.zeros_like(kept["1.weight"]))
 
 
 def test_a_part_that_no_loss_reaches_waits_for_the_step_that_does(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from mim_folders import labelled_folder, rendered_folder
 from train.__main__ import main
 from train.ablation import GROUPS, VARIANTS, read_variants
 from train.adaptation_methods import read_method
+from train.begin import student_from
 from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
 from train.domains import held_out_domain, source_domain, target_domain
 from train.masking import read_recipe
 from train.pose_augment import cut_crop
 from train.pose_data import is_held_out
 from train.report_files import read_results
-from train.student_command import load_student
 from train.supply import _without_labels
 from train.workflow import DISTILLED, PROBED
 
@@ -212,7 +212,7 @@ def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
     readings = (out / "second" / "saccades-seed0" / "forgetting.jsonl").read_text().splitlines()
     assert [json.loads(line)["stage"] for line in readings] == ["start", "saccades"]
     with torch.no_grad():
-        answer = load_student(out / "student")(torch.rand(1, 3, 256, 256))
+        answer = student_from(out / "student")(torch.rand(1, 3, 256, 256))
     assert torch.isfinite(answer["joints_m"]).all()
     checkpoint = out / "second" / "saccades-seed0" / "last.safetensors"
     before = checkpoint.stat().st_mtime_ns

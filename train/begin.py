@@ -9,13 +9,14 @@ from typing import Final
 from torch import Tensor
 
 from edge_pose.errors import ConfigError
+from train import run_recipe
 from train.distributed import device
 from train.fit import averaged
-from train.shipped import shipped_weights
-from train.student import PoseNet
+from train.shipped import shipped_start, shipped_weights
+from train.student import STARTS, PoseNet
 
 PUBLISHED: Final = "full"
-"""Of `train.student.STARTS`: what ships was trained from it."""
+"""Of `train.student.STARTS`: what the tier that ships as `fast` was trained from."""
 _GRAPH: Final = "pose.onnx"
 
 
@@ -27,7 +28,7 @@ def weights_of(path: Path) -> dict[str, Tensor]:
         BundleError: `pose.onnx` that nobody trains on from.
 
     """
-    shipped = path / _GRAPH if path.is_dir() else path
+    shipped = _graph(path)
     if shipped.is_file():
         return shipped_weights(shipped)
     if not path.is_dir():
@@ -38,9 +39,34 @@ def weights_of(path: Path) -> dict[str, Tensor]:
     return averaged(path)
 
 
+def start_of(path: Path) -> str:
+    """Return what the network of a run or bundle was trained from, a key of `STARTS`.
+
+    Raises:
+        ConfigError: the run says nothing that is known.
+
+    """
+    shipped = _graph(path)
+    if shipped.is_file():
+        return shipped_start(shipped) or PUBLISHED
+    start = run_recipe.read(path).get("start")
+    if start not in STARTS:
+        raise ConfigError(
+            f"{path} is no run of `train student`: its {run_recipe.RECIPE} names "
+            f"{'no start' if start is None else f'the start {start}'}; name the --out folder of one"
+        )
+    return str(start)
+
+
 def student_from(path: Path | None) -> PoseNet:
     """Make the student with the weights found there; None leaves it as it was published."""
-    network = PoseNet(PUBLISHED)
-    if path is not None:
-        network.load_state_dict(weights_of(path), strict=False)
+    if path is None:
+        return PoseNet(PUBLISHED).to(device()).eval()
+    parameters = weights_of(path)
+    network = PoseNet(start_of(path))
+    network.take(parameters)
     return network.to(device()).eval()
+
+
+def _graph(path: Path) -> Path:
+    return path / _GRAPH if path.is_dir() else path

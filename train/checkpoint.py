@@ -3,7 +3,8 @@
 In: a network, its averaged weights, its optimiser and the step.  Out: `last.safetensors`, whose
 header holds the same text as the `last.json` beside it; and from them the run again.  A tensor is
 named after its parameter: `weight.`, `average.`, and AdamW's `first.`, `second.` moment and
-`updates.`; `buffer.` for what a network keeps without training it.
+`updates.`; `buffer.` for what a network keeps without training it.  A parameter that is not trained
+is its own `average.`, so that a run is the whole network wherever that began.
 """
 
 import json
@@ -47,15 +48,16 @@ class State:
 
     trained: Mapping[str, nn.Parameter]
     average: Mapping[str, Tensor]
+    """Of every parameter; of one that is not trained, itself."""
     buffers: Mapping[str, Tensor]
     optimiser: torch.optim.Optimizer
 
     def tensors(self) -> dict[str, Tensor]:
         """Name everything that a run needs to go on."""
         named = {f"buffer.{name}": value for name, value in self.buffers.items()}
+        named |= {f"average.{name}": value for name, value in self.average.items()}
         for name, value in self.trained.items():
             named[f"weight.{name}"] = value.detach()
-            named[f"average.{name}"] = self.average[name]
             # A parameter that no loss has reached yet has no moments, and must have none again.
             state = self.optimiser.state.get(value, {})
             named |= {f"{ours}.{name}": state[key] for ours, key in _STATE.items() if state}

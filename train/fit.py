@@ -60,7 +60,7 @@ def fit(
     share_of_rate: Callable[[str], float] = lambda _name: 1.0,
     options: Options = Options(),
 ) -> dict[str, Tensor]:
-    """Train the parameters that require gradients; return the averaged weights.
+    """Train the parameters that require gradients; return the averaged weights of all.
 
     Args:
         network: trained in place, on the device where it is.
@@ -151,7 +151,10 @@ def _state(
     kept = network.state_dict().keys()
     return checkpoint.State(
         trained=trained,
-        average={name: value.detach().clone() for name, value in trained.items()},
+        average={
+            name: value.detach().clone() if value.requires_grad else value
+            for name, value in network.named_parameters()
+        },
         buffers={name: value for name, value in network.named_buffers() if name in kept},
         optimiser=optimiser,
     )

@@ -41,6 +41,7 @@ class Preset:
     distil: Extent
     student: Extent
     detector: Extent
+    lift: Extent
 
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
@@ -54,6 +55,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=20, batch_size=8),
             student=Extent(steps=20, batch_size=8),
             detector=Extent(steps=20, batch_size=8),
+            lift=Extent(steps=20, batch_size=64),
         ),
         "cpu": Preset(
             network="student",
@@ -64,6 +66,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=3000, batch_size=32),
             student=Extent(steps=3000, batch_size=32),
             detector=Extent(steps=1000, batch_size=16),
+            lift=Extent(steps=12_000, batch_size=256),
         ),
         "gpu-quick": Preset(
             network="student",
@@ -74,6 +77,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=500, batch_size=256),
             student=Extent(steps=4000, batch_size=256),
             detector=Extent(steps=1000, batch_size=64),
+            lift=Extent(steps=12_000, batch_size=256),
         ),
         "gpu": Preset(
             network="base",
@@ -84,6 +88,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=20_000, batch_size=256),
             student=Extent(steps=20_000, batch_size=256),
             detector=Extent(steps=10_000, batch_size=64),
+            lift=Extent(steps=12_000, batch_size=256),
         ),
     }
 )

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from edge_pose.errors import BundleError
 
+START: Final = "start"
+"""What a file's metadata call the published network that its own was trained from."""
 _WRAPPER: Final = "network."
 _HALF: Final = ".half"
 _STEPS: Final = ".steps"
@@ -37,6 +39,12 @@ def shipped_weights(path: Path) -> dict[str, Tensor]:
             "it was not written by `python -m export graph`"
         )
     return _whole(found)
+
+
+def shipped_start(path: Path) -> str | None:
+    """Return what the network was trained from, where the file says so."""
+    said = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    return said.get(START)
 
 
 def _whole(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ far is better where it was trained and worse elsewhere; networks that began alik
 and their mean keeps most of the first and little of the second (Wortsman et al. 2022,
 arXiv:2203.05482 and arXiv:2109.01903).  All weigh the same: nothing is chosen.
 
-With `--inventions`, the mean's opinion whether somebody is there is set right afterwards: the mean
-of opinions is none.
+Lifters are left out: `train lift` makes one for the mean.  With `--inventions`, the mean's opinion
+whether somebody is there is set right afterwards: the mean of opinions is none.
 """
 
 import argparse
@@ -22,8 +22,9 @@ from torch import Tensor
 
 from edge_pose.errors import ConfigError
 from train import checkpoint, run_recipe
-from train.begin import PUBLISHED, student_from
+from train.begin import PUBLISHED, start_of, student_from
 from train.calibrate import fit_calibration
+from train.distributed import device
 from train.domain_errors import batches_for
 from train.inventions import Inventions
 from train.pose_data import People, RealPeople, RenderedPeople
@@ -63,7 +64,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             "--inventions says who is not there; name people who are with --rendered and --real"
         )
-    network = mean_of([_network(word) for word in arguments.of])
+    network = mean_of(_networks(arguments.of))
     if arguments.inventions is not None:
         set_presence(
             network,
@@ -72,13 +73,29 @@ def main(arguments: argparse.Namespace) -> None:
         )
     arguments.out.mkdir(parents=True, exist_ok=True)
     weights = {f"average.{name}": value for name, value in network.named_parameters()}
-    run_recipe.write(arguments.out, {"command": "soup", "start": PUBLISHED, "of": arguments.of})
+    recipe = {"command": "soup", "start": network.start, "of": arguments.of}
+    run_recipe.write(arguments.out, recipe)
     words = {"format": checkpoint.FORMAT, "step": 0, "steps": 0}
     checkpoint.write(arguments.out, _on_cpu(weights), words)
 
 
-def _network(word: str) -> PoseNet:
-    return student_from(None if word == _PUBLISHED_WORD else Path(word))
+def _networks(words: Sequence[str]) -> list[PoseNet]:
+    """Read networks that began alike, without lifters: those did not, and are trained last."""
+    found = {word: Path(word) for word in words if word != _PUBLISHED_WORD}
+    starts = {str(path): start_of(path) for path in found.values()}
+    start = next(iter(starts.values()), PUBLISHED)
+    if other := next((path for path, theirs in starts.items() if theirs != start), None):
+        raise ConfigError(
+            f"{other} was trained from {starts[other]} and {next(iter(starts))} from {start}; "
+            "only networks that began alike have a mean"
+        )
+    networks = [
+        student_from(found[word]) if word in found else PoseNet(start).to(device()).eval()
+        for word in words
+    ]
+    for network in networks:
+        network.lifter = None
+    return networks
 
 
 def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ ray, `score_logits` [batch, 25], `presence_logits` [batch], `reach_px` [batch, 2
 the hips, and the point straight above it as far away as the body reaches.
 
 The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder, their
-regression tower and their heat maps, without what draws masks.  The head is ours: 25 joints instead
+regression tower and their heat maps, without what draws masks.  `train.lifter`, where it was
+trained, has the last word on `joints_m`.  The head is ours: 25 joints instead
 of 33 landmarks, started from linear combinations of theirs, so that training begins at their
 accuracy. The trunk is cut in two, so that a small machine can keep the part at high resolution,
 which is slow to train, as it is.  The heat maps belong to that part: they sharpen the answer of a
@@ -26,6 +27,7 @@ from train import weights
 from train.ceiling import Ceiling
 from train.exact import exactly
 from train.frozen_stem import stand_in
+from train.lifter import Lifter
 from train.sharpen import sharpened
 from train.tflite_graph import TfliteGraph, input_of, output_indices
 
@@ -57,6 +59,8 @@ class Start:
 STARTS: Final[Mapping[str, Start]] = {
     "lite": Start(file=weights.POSE_LITE, cut=242, channels=192),
     "full": Start(file=weights.POSE_FULL, cut=257, channels=288),
+    # Its regression reads its decoder, so only what lies behind both can be cut off.
+    "heavy": Start(file=weights.POSE_HEAVY, cut=644, channels=288),
 }
 
 LANDMARKS: Final[Mapping[str, Mapping[int, float]]] = {
@@ -141,7 +145,10 @@ class Regressor(nn.Module):
 
 
 class PoseNet(Regressor):
-    """The whole network that ships, from published weights, with heat maps that sharpen."""
+    """The whole network that ships, from published weights, with heat maps that sharpen.
+
+    `lifter` corrects the joints in metres once it was trained; before that there is none.
+    """
 
     def __init__(self, start: str, cache: Path = weights.DEFAULT_CACHE) -> None:
         """Start from the published weights named `start`, a key of `STARTS`."""
@@ -156,6 +163,7 @@ class PoseNet(Regressor):
             nn.Conv2d(spec.channels, 2 * 2, 2),
         )
         self.start = start
+        self.lifter: Lifter | None = None
         self.tower.clip_last(Ceiling())
         self._start_head(
             *(
@@ -167,7 +175,17 @@ class PoseNet(Regressor):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Predict from pictures [batch, 3, 256, 256]."""
         features, heat = self.stem(image)
-        return sharper(self.predict(features), heat)
+        answer = sharper(self.predict(features), heat)
+        if self.lifter is None:
+            return answer
+        known = (answer[name] for name in ("joints_px", "score_logits", "joints_m"))
+        return {**answer, "joints_m": self.lifter(*known)}
+
+    def take(self, parameters: Mapping[str, Tensor]) -> None:
+        """Take over parameters by name, and with them a lifter where there is one among them."""
+        if any(name.startswith("lifter.") for name in parameters):
+            self.lifter = Lifter(INPUT_SIZE_PX)
+        self.load_state_dict(parameters, strict=False)
 
     @torch.no_grad()
     def _start_head(self, landmarks: nn.Conv2d, presence: nn.Conv2d, world: nn.Conv2d) -> None:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from edge_pose.errors import ConfigError, SourceError
-from train import presets, run_recipe
-from train.begin import weights_of
+from train import presets
+from train.begin import PUBLISHED, student_from
 from train.distributed import device, from_first, joined
-from train.fit import Schedule, averaged, fit
+from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
 from train.inventions import Inventions
 from train.pose_augment import SETTLING, TRAINING
@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inventions", type=Path, help="file made by train inventions: what is nobody"
     )
-    parser.add_argument("--start", choices=sorted(STARTS), default="full")
+    parser.add_argument(
+        "--start",
+        choices=sorted(STARTS),
+        help=f"published network to start from; without it that of --begin, or {PUBLISHED}",
+    )
     presets.add_options(parser, "student")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument(
@@ -81,9 +85,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     effort = presets.effort(arguments, "student")
-    network = PoseNet(arguments.start).to(device())
-    if arguments.begin is not None:
-        network.load_state_dict(weights_of(arguments.begin), strict=False)
+    network = _network(arguments.start, arguments.begin)
     forward = {"head": network.answer, "tower": network.predict, "whole": network.forward}
     make_stem = None
     if arguments.part != "whole":
@@ -130,21 +132,21 @@ def _train(arguments: argparse.Namespace) -> None:
         schedule,
         arguments.out,
         share_of_rate=share_of_rate,
-        options=effort.options({**vars(arguments), **people}),
+        options=effort.options({**vars(arguments), **people, "start": network.start}),
     )
 
 
-def load_student(run: Path) -> PoseNet:
-    """Return the averaged network of a run folder, ready to predict."""
-    made_by = run_recipe.read(run)
-    if "start" not in made_by:
+def _network(start: str | None, begin: Path | None) -> PoseNet:
+    """Make what is trained: without a lifter, which is trained for what comes of it."""
+    if begin is None:
+        return PoseNet(start or PUBLISHED).to(device())
+    network = student_from(begin)
+    if start not in {None, network.start}:
         raise ConfigError(
-            f"{run} is no run of `train student`: its {run_recipe.RECIPE} names no start; name the "
-            "--out folder of one"
+            f"{begin} was trained from {network.start}, not from {start}; leave --start out"
         )
-    network = PoseNet(made_by["start"])
-    network.load_state_dict(averaged(run), strict=False)
-    return network.eval()
+    network.lifter = None
+    return network
 
 
 def _listed(folders: list[Path]) -> str:

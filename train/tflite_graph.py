@@ -79,9 +79,12 @@ class TfliteGraph(nn.Module):
         last.activation = ceiling
 
     def levels(self, source: Tensor) -> list[Tensor]:
-        """Return the last map of each size, [batch, channels, side, side], fine to coarse."""
+        """Return the last map of each size, [batch, channels, side, side], fine to coarse.
+
+        The source is the last of its size where nothing follows that has it.
+        """
         values = {self.source: source}
-        last: dict[int, Tensor] = {}
+        last = {source.shape[-1]: source}
         for step in self.steps:
             x = self.layers[step.module](*(values[i] for i in step.inputs))
             values[step.output] = x

@@ -1,0 +1,175 @@
+"""Joints are lifted from the picture into metres, by what a network said about rendered people."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from edge_pose import skeleton
+from edge_pose.errors import ConfigError
+from export.graph import export_pose
+from mim_folders import labelled_folder, rendered_folder
+from train.__main__ import main
+from train.asked import Asked, answers_to
+from train.begin import start_of, student_from
+from train.calibrate import identity
+from train.lift_command import nearer
+from train.lifter import Lifter
+from train.stream import Batch
+from train.student import INPUT_SIZE_PX, PoseNet
+
+CROPS = 64
+
+
+def bodies(crops: int, seed: int) -> dict[str, torch.Tensor]:
+    """Sticks of joints, each turned about the line of sight, seen from far away and exactly."""
+    random = np.random.default_rng(seed)
+    line_m = np.linspace(-0.9, 0.9, skeleton.NUM_JOINTS)
+    turn, lean = random.uniform(-np.pi, np.pi, crops), random.uniform(0.2, 1.2, crops)
+    flat = np.stack([np.cos(turn) * np.cos(lean), np.sin(turn) * np.cos(lean)], 1)
+    way = np.column_stack([flat, np.sin(lean)])
+    metres = line_m[None, :, None] * way[:, None]
+    metres -= metres[:, skeleton.ROOT : skeleton.ROOT + 1]
+    places = metres[..., :2] * 60 + (INPUT_SIZE_PX - 1) / 2
+    arrays = {
+        "joints_px": places,
+        "score_logits": np.full((crops, skeleton.NUM_JOINTS), 3.0),
+        "joints_m": metres * (1, 1, 0),
+        "true_px": places + 8,
+        "true_m": metres,
+    }
+    return {name: torch.from_numpy(array.astype(np.float32)) for name, array in arrays.items()}
+
+
+def lifted(lifter: Lifter, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return lifter(*(batch[name] for name in ("joints_px", "score_logits", "joints_m")))
+
+
+def test_before_training_it_corrects_nothing() -> None:
+    batch = bodies(CROPS, 0)
+    torch.testing.assert_close(lifted(Lifter(INPUT_SIZE_PX), batch), batch["joints_m"])
+
+
+def test_it_learns_the_depth_that_a_trunk_does_not_know() -> None:
+    """A stick of known length that looks short leans: its depth follows, and the pelvis stays."""
+    torch.manual_seed(0)
+    lifter = Lifter(INPUT_SIZE_PX)
+    optimiser = torch.optim.AdamW(lifter.parameters(), 1e-3)
+    for step in range(150):
+        batch = bodies(CROPS, step)
+        loss = (lifted(lifter, batch) - batch["true_m"]).norm(dim=-1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    unseen = bodies(CROPS, 10_000)
+    before = (unseen["joints_m"] - unseen["true_m"]).norm(dim=-1).mean()
+    with torch.no_grad():
+        said = lifted(lifter, unseen)
+    assert (said - unseen["true_m"]).norm(dim=-1).mean() < 0.25 * before
+    assert (said[:, skeleton.ROOT] == 0).all()
+
+
+def test_half_of_the_crops_are_shown_nearer_to_the_truth_and_surer() -> None:
+    torch.manual_seed(3)
+    batch = bodies(400, 1)
+    places, logits = nearer(batch)
+    shares = ((places - batch["joints_px"]) / 8)[..., 0]
+    moved = shares[:, 0] > 0
+    assert 0.4 < moved.float().mean() < 0.6
+    torch.testing.assert_close(shares, shares[:, :1].expand_as(shares), atol=1e-3, rtol=0)
+    assert 0.4 < shares[moved, 0].mean() < 0.6
+    torch.testing.assert_close(logits, 3 + 3 * shares, atol=1e-2, rtol=0)
+
+
+def test_nobody_is_asked_twice(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def after(first: int) -> Iterator[Batch]:
+        for number in count(first):
+            asked.append(number)
+            said = torch.full((2, skeleton.NUM_JOINTS, 6), float(number))
+            yield {"input": said, "joints_px": said[..., :2], "joints_m": said[..., 3:]}
+
+    fewer = answers_to(after, 64, tmp_path)
+    more = answers_to(after, 100, tmp_path)
+    assert asked == list(range(100))
+    np.testing.assert_array_equal(more.joints_px[: len(fewer)], fewer.joints_px)
+    assert more.score_logits[:, 0].tolist() == [number for number in range(100) for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def lifted_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lift")
+    people = rendered_folder(folder / "people", 6)
+    bundle = "edge_pose/models/default"
+    words = ["lift", "--begin", bundle, "--rendered", str(people), "--crops", "64", "--workers"]
+    words += ["0", "--preset", "tiny", "--steps", "3", "--out", str(folder / "run")]
+    assert main(words) == 0
+    return folder / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning:copyreg")
+def test_a_run_is_the_whole_network_and_what_is_exported_says_the_same(
+    lifted_run: Path, tmp_path: Path
+) -> None:
+    began, network = (
+        student_from(path).cpu() for path in (Path("edge_pose/models/default"), lifted_run)
+    )
+    assert network.lifter is not None
+    with torch.no_grad():
+        network.lifter.leave.bias += 0.05
+    for name, value in began.stem.state_dict().items():
+        assert torch.equal(value, network.stem.state_dict()[name]), name
+    graph = tmp_path / "pose.onnx"
+    export_pose(network, identity(skeleton.NUM_JOINTS).table(), graph)
+    image = torch.rand(1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX, generator=torch.manual_seed(2))
+    with torch.no_grad():
+        ours = network(image)
+    session = onnxruntime.InferenceSession(graph)
+    (said_m,) = session.run(["joints_m"], {"image": image.numpy()})
+    np.testing.assert_allclose(said_m, ours["joints_m"].numpy(), atol=2e-3)
+    again = student_from(graph)
+    assert start_of(graph) == "full"
+    assert again.lifter is not None
+    for name, value in network.lifter.state_dict().items():
+        np.testing.assert_allclose(again.lifter.state_dict()[name], value, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_training_goes_on_without_a_lifter(lifted_run: Path, tmp_path: Path) -> None:
+    """What it was trained for will have changed; the next `train lift` makes another."""
+    folders = rendered_folder(tmp_path / "people", 4), labelled_folder(tmp_path / "labels", 12)
+    words = ["student", "--rendered", str(folders[0]), "--real", str(folders[1]), "--preset"]
+    words += ["tiny", "--steps", "1", "--part", "head", "--workers", "0", "--batch-size", "4"]
+    words += ["--begin", str(lifted_run), "--out", str(tmp_path / "run")]
+    assert main(words) == 0
+    assert student_from(tmp_path / "run").lifter is None
+    assert main([*words[:-1], str(tmp_path / "other"), "--start", "lite"]) == 78
+
+
+def test_asked_says_all_that_a_lifter_reads() -> None:
+    network = PoseNet("lite").eval()
+    image = torch.rand(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)
+    with torch.no_grad():
+        (said,) = Asked(network)(image)
+        answer = network(image)
+    torch.testing.assert_close(said[..., :2], answer["joints_px"])
+    torch.testing.assert_close(said[..., 2], answer["score_logits"])
+    torch.testing.assert_close(said[..., 3:], answer["joints_m"])
+
+
+def test_networks_that_began_apart_have_no_mean(tmp_path: Path, lifted_run: Path) -> None:
+    other = tmp_path / "lite"
+    words = ["soup", "--of", str(lifted_run), str(lifted_run), "--out", str(other)]
+    assert main(words) == 0
+    assert student_from(other).lifter is None
+    (other / "recipe.json").write_text('{"start": "lite"}')
+    assert main(["soup", "--of", str(lifted_run), str(other), "--out", str(tmp_path / "no")]) == 78
+    (other / "recipe.json").write_text('{"start": "huge"}')
+    with pytest.raises(ConfigError, match="the start huge"):
+        start_of(other)

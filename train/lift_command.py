@@ -1,0 +1,144 @@
+"""`python -m train lift`: train what lifts joints from the picture into metres, for one network.
+
+In: a run of `train student` or a bundle, and rendered people.  Out: a run folder with the whole
+network, which `train evaluate` and `export` read.
+
+The network is asked once about many disturbed crops; what it said, and the truth, is all that the
+lifter learns from.  Half of the time places are moved some way towards the truth, with scores that
+say so: photographs show joints more clearly than renderings do, and a lifter that has only met
+badly placed joints would not trust well placed ones.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edge_pose.errors import SourceError
+from train import presets
+from train.asked import Answers, Asked, answers_to
+from train.begin import student_from
+from train.distributed import device
+from train.fit import Schedule, fit
+from train.frozen_stem import FrozenStem, export_stem
+from train.lifter import Lifter
+from train.pose_augment import SETTLING
+from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
+from train.stream import batch_numbers, load
+from train.student import INPUT_SIZE_PX, PoseNet
+
+_ASKED_AT_ONCE: Final = 32
+_MOVED_SHARE: Final = 0.5
+_SURER: Final = 3.0
+"""Logit by which scores rise when places are moved all the way to the truth."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--begin", type=Path, required=True, help="run folder or bundle")
+    parser.add_argument(
+        "--rendered", type=Path, nargs="+", required=True, help="folders made by train synth"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="run folder; continued if it exists"
+    )
+    parser.add_argument(
+        "--crops", type=presets.positive, default=60_000, help="how many the network is asked about"
+    )
+    presets.add_options(parser, "lift")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Ask, then train, or go on with either."""
+    effort = presets.effort(arguments, "lift")
+    torch.manual_seed(effort.seed)
+    network = student_from(arguments.begin)
+    network.lifter = None
+    people = RenderedPeople(*arguments.rendered)
+    if not len(people):
+        raise SourceError(
+            f"there is nobody in {', '.join(map(str, arguments.rendered))}; name folders made by "
+            "`train synth`"
+        )
+    answers = ask(
+        network,
+        people,
+        crops=arguments.crops,
+        seed=effort.seed,
+        workers=effort.workers,
+        folder=arguments.out,
+    )
+    network.requires_grad_(requires_grad=False)
+    network.lifter = Lifter(INPUT_SIZE_PX).to(device())
+    options = effort.options({**vars(arguments), "people": len(people), "start": network.start})
+    fit(
+        network,
+        lambda first: _rows_of(answers, effort.batch_size, effort.seed, first),
+        losses,
+        lambda terms: terms["metres"],
+        Schedule(steps=effort.steps, learning_rate=arguments.learning_rate),
+        arguments.out,
+        options=replace(options, precision="float32"),
+    )
+
+
+def ask(
+    network: PoseNet, people: RenderedPeople, *, crops: int, seed: int, workers: int, folder: Path
+) -> Answers:
+    """Let the network answer so many disturbed crops of people, drawn at random."""
+    folder /= f"answers-{_digest(network, people, seed)}"
+    graph = folder / "network.onnx"
+    if not graph.exists():
+        export_stem([Asked(network.cpu())], INPUT_SIZE_PX, graph)
+        network.to(device())
+    stream = PoseBatches(
+        people,
+        RealPeople([], held_out=None),
+        mixture=Mixture(rendered=1.0, nobody=0.0),
+        augmentation=SETTLING,
+        batch_size=_ASKED_AT_ONCE,
+        seed=seed,
+        make_stem=FrozenStem(graph),
+    )
+    batches = -(-crops // _ASKED_AT_ONCE)
+    return answers_to(lambda first: load(stream.after(first), workers=workers), batches, folder)
+
+
+def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the mean distance of the lifted joints from the truth, in metres."""
+    assert isinstance(module, PoseNet)
+    assert module.lifter is not None
+    places, logits = nearer(batch)
+    lifted_m = module.lifter(places, logits, batch["joints_m"])
+    return {"metres": (lifted_m - batch["true_m"]).norm(dim=-1).mean()}
+
+
+def nearer(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Move the places of half of the crops, each by its own share, to the truth."""
+    crops = len(batch["true_px"])
+    share = torch.rand(crops, 1, device=batch["true_px"].device)
+    share = torch.where(torch.rand_like(share) < _MOVED_SHARE, share, torch.zeros_like(share))
+    places = torch.lerp(batch["joints_px"], batch["true_px"], share[..., None])
+    return places, batch["score_logits"] + _SURER * share
+
+
+def _digest(network: PoseNet, people: RenderedPeople, seed: int) -> str:
+    """Tell answers apart that others would give, or about others."""
+    digest = hashlib.sha256(f"{len(people)} {seed}".encode())
+    for value in network.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _rows_of(answers: Answers, rows: int, seed: int, first: int) -> Iterator[dict[str, Tensor]]:
+    """Draw rows without end; what a step sees depends on the seed and its number alone."""
+    for number in batch_numbers(first):
+        chosen = np.random.default_rng([seed, number]).integers(len(answers), size=rows)
+        yield {name: value.to(device()) for name, value in answers.rows(chosen).items()}
