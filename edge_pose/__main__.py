@@ -71,6 +71,12 @@ CAMERA_FILE: Final = (
 )
 BUNDLE: Final = (
     Option(
+        flag="--tier",
+        setting="model.tier",
+        choices=("fast", "accurate"),
+        meaning="model in the package (default: fast)",
+    ),
+    Option(
         flag="--bundle", setting="model.bundle", kind=Path, metavar="DIR", meaning="model bundle"
     ),
 )

@@ -9,10 +9,14 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from edge_pose.errors import BundleError
 from edge_pose.manifest import Manifest, read_manifest
+
+Tier = Literal["fast", "accurate"]
+"""What ships: a small pose network, or one that sees more and takes several times as long."""
+DEFAULT_TIER: Final = "fast"
 
 MANIFEST: Final = "manifest.json"
 GOLDEN: Final = "golden.npz"
@@ -36,14 +40,14 @@ class Bundle:
         return self.folder / GOLDEN
 
 
-def default_folder() -> Path:
-    """Where the bundle that ships with the package lies."""
-    return Path(str(files("edge_pose") / "models" / "default"))
+def packaged(tier: Tier = DEFAULT_TIER) -> Path:
+    """Where a bundle that ships with the package lies."""
+    return Path(str(files("edge_pose") / "models" / tier))
 
 
 def open_bundle(path: Path | None = None) -> Bundle:
-    """Read and check a bundle; without a path, the one that ships."""
-    folder = default_folder() if path is None else path
+    """Read and check a bundle; without a path, the faster one that ships."""
+    folder = packaged() if path is None else path
     manifest_path = folder / MANIFEST
     try:
         table = json.loads(manifest_path.read_text(encoding="utf-8"))

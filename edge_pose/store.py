@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from edge_pose.bundle import MANIFEST, Bundle, open_bundle
+from edge_pose.bundle import MANIFEST, Bundle, open_bundle, packaged
 from edge_pose.config import ModelConfig
 from edge_pose.errors import BundleError, ConfigError
 from edge_pose.parcel import unpack
@@ -206,10 +206,14 @@ def default_store(environ: Mapping[str, str]) -> Path:
 
 
 def chosen_bundle(model: ModelConfig, environ: Mapping[str, str]) -> Bundle:
-    """Open the bundle that the settings mean: the one named, else the one installed, else ours.
+    """Open the bundle that the settings mean: one that is named, else the installed one, else ours.
+
+    A tier names one of those in the package.
 
     What was installed is verified at every start, so that a key can be taken back.
     """
+    if model.tier is not None:
+        return open_bundle(packaged(model.tier))
     store = store_of(model, environ)
     if model.bundle is not None or store is None:
         return open_bundle(model.bundle)

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from edge_pose import feed
 from edge_pose.address import Topics, parse_broker
-from edge_pose.bundle import MANIFEST, default_folder, open_bundle
+from edge_pose.bundle import MANIFEST, open_bundle, packaged
 from edge_pose.camera import read_calibration
 from edge_pose.clip import pictures
 from edge_pose.config import COMMANDS, CameraConfig
@@ -237,7 +237,7 @@ def read_manifest_table(change: tuple[list[str], object]) -> None:
 
 @cache
 def good_manifest() -> bytes:
-    return (default_folder() / MANIFEST).read_bytes()
+    return (packaged() / MANIFEST).read_bytes()
 
 
 def manifest_paths() -> list[list[str]]:

@@ -18,7 +18,7 @@ import onnx
 import pytest
 
 from bundles import make_bundle
-from edge_pose.bundle import MANIFEST, Bundle, default_folder, open_bundle, sha256_of
+from edge_pose.bundle import MANIFEST, Bundle, open_bundle, packaged, sha256_of
 from edge_pose.commands import build
 from edge_pose.config.read import load as load_settings
 from edge_pose.engines.build_progress import Progress
@@ -428,7 +428,7 @@ def test_a_build_that_is_killed_at_any_moment_leaves_nothing_that_is_believed(
 @pytest.mark.gpu
 @pytest.mark.skipif(why_no_tensorrt() is not None, reason=str(why_no_tensorrt()))
 def test_what_ships_runs_on_the_gpu_that_is_here(tmp_path: Path) -> None:
-    bundle = open_bundle(default_folder())
+    bundle = open_bundle(packaged())
     with ExitStack() as stack:
         carried = open_engines(bundle, stack, folder=tmp_path, choice="tensorrt")
         assert carried.degraded is None

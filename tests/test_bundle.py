@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bundles import make_bundle
-from edge_pose.bundle import MANIFEST, Bundle, default_folder, open_bundle, sha256_of
+from edge_pose.bundle import MANIFEST, Bundle, open_bundle, packaged, sha256_of
 from edge_pose.engines import Engine, Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import EXIT_OPERATOR, BundleError
@@ -59,7 +59,7 @@ def test_a_packed_bundle_opens(folder: Path) -> None:
 
 
 def test_without_a_path_the_bundle_inside_the_package_is_meant() -> None:
-    assert default_folder().parts[-3:] == ("edge_pose", "models", "default")
+    assert packaged().parts[-3:] == ("edge_pose", "models", "default")
 
 
 @pytest.mark.parametrize("name", ["pose.onnx", "detector.onnx", "golden.npz", "card.md"])

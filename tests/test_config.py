@@ -134,7 +134,7 @@ def test_the_default_file_changes_nothing_and_knows_every_key(tmp_path: Path) ->
 
 
 def test_the_default_file_with_its_examples_uncommented_is_accepted(tmp_path: Path) -> None:
-    lens = ("hfov_deg", "intrinsics", "cert_file", "key_file")
+    lens = ("hfov_deg", "intrinsics", "cert_file", "key_file", "bundle")
     lines = [
         line[1:] if line.startswith("#") and not line.startswith("# ") else line
         for line in default_text().splitlines()

@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from bundles import pose_network
-from edge_pose.bundle import default_folder, open_bundle
+from edge_pose.bundle import open_bundle, packaged
 from edge_pose.engines import Engine
 from edge_pose.engines.build_progress import Phases
 from edge_pose.engines.cuda import Gpu, GpuError, why_no_gpu
@@ -32,7 +32,7 @@ def rtx() -> TensorRt:
 
 
 def shipped(label: str) -> bytes:
-    return open_bundle(default_folder()).path_of(label).read_bytes()
+    return open_bundle(packaged()).path_of(label).read_bytes()
 
 
 def quantised(*, zero_point: int = 0, body: type[np.floating] = np.float32) -> bytes:

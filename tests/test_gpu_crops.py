@@ -22,7 +22,7 @@ from edge_pose import camera
 from edge_pose.appearance import alikeness, appearance_of, torso_of
 from edge_pose.bench.ledger import Ledger
 from edge_pose.bench.meters import metered
-from edge_pose.bundle import Bundle, default_folder, open_bundle
+from edge_pose.bundle import Bundle, open_bundle, packaged
 from edge_pose.crop import UncutCrop, sampling_of, take_crop
 from edge_pose.engines import Engines, FrameEngine
 from edge_pose.engines.cuda import Gpu, why_no_gpu
@@ -39,9 +39,7 @@ from edge_pose.types import Frame, Look, Pose3D, Sampling
 from gpus import BATCHES, FakeCuda, FakeTensorRt
 
 KERNEL: Final = SOURCE.read_text(encoding="utf-8")
-SPEC: Final = replace(
-    open_bundle(default_folder()).manifest.networks.pose.input, mean=MEAN, std=STD
-)
+SPEC: Final = replace(open_bundle(packaged()).manifest.networks.pose.input, mean=MEAN, std=STD)
 """Another scale and offset for each channel, so that none can stand for another."""
 SCALE, OFFSET = scale_and_offset(SPEC)
 PLACE_LEVELS: Final = 0.0 if cv2.__version__ >= "5" else 7.0

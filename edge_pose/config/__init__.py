@@ -73,10 +73,11 @@ class CameraConfig:
 class ModelConfig:
     """Which networks look at the pictures, and how hard they may work."""
 
-    bundle: Annotated[
-        Path | None,
-        Key("Model bundle; without it the installed one, else the one in the package"),
+    tier: Annotated[
+        Literal["fast", "accurate"] | None,
+        Key("Model in the package; without it the installed one, else fast"),
     ] = None
+    bundle: Annotated[Path | None, Key("Model bundle, in the place of those")] = None
     trusted_keys: Annotated[
         Path | None,
         Key("Folder of public keys (*.pem); models signed by one of them may be installed"),

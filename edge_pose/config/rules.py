@@ -24,6 +24,7 @@ from edge_pose.skeleton import JOINTS
 def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     """Refuse settings that contradict each other or cannot work anywhere."""
     _check_lens(config, origins)
+    _check_model(config, origins)
     _check_camera(config, origins)
     _check_secrets(config, origins)
     _check_metrics(config, origins)
@@ -51,6 +52,13 @@ def _check_lens(config: Config, origins: Mapping[str, str]) -> None:
     given = [origins[name] for name, value in lens.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} both describe the lens; give one of them")
+
+
+def _check_model(config: Config, origins: Mapping[str, str]) -> None:
+    if config.model.tier is not None and config.model.bundle is not None:
+        raise ConfigError(
+            f"{origins['model.tier']} and {origins['model.bundle']} both name a model; give one"
+        )
 
 
 def _check_camera(config: Config, origins: Mapping[str, str]) -> None:

@@ -1,0 +1,148 @@
+"""Our tiers beside MediaPipe's three networks, on every set that none of them was trained on.
+
+    python -m benchmarks.leaderboard --rendered OTHER DOCK --real LABELS … --desk DIR [--bundles …]
+
+In: folders of `train synth` and `train label` (of these the groups held out), the unpacked desk
+sessions, bundles.  Out: a Markdown table, a row a network and a column a set, with 95 % bootstrap
+intervals.  Everybody sees the same squares, so networks are compared and not who finds people;
+`python -m benchmarks.desk` and `benchmarks.rivals` compare whole systems.
+
+MediaPipe's networks are its published weights in our own graph, with heat maps that sharpen: what
+they say of 25 joints is a fixed sum of what they say of their 33.  Real labels are the heavy
+network's own opinion, so that in 2D `heavy` marks its own homework.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime
+import torch
+from jaxtyping import Float
+from tqdm import tqdm
+
+from benchmarks import adapted_desk, rivals
+from edge_pose.bundle import packaged
+from edge_pose.errors import EdgePoseError
+from edge_pose.skeleton import NUM_JOINTS
+from export.graph import export_pose
+from train import desk
+from train.begin import student_from
+from train.calibrate import identity
+from train.confidence import bootstrap_mean, markdown_table
+from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
+from train.domains import held_out_domain
+from train.student import INPUT_SIZE_PX, STARTS, PoseNet
+
+DIGITS: Final = {POSITION: 0, ALIGNED: 0, FLAT: 2}
+ROUNDS: Final = 30
+
+Errors = Mapping[str, Float[np.ndarray, "people joints"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A network of the table."""
+
+    name: str
+    network: PoseNet
+
+
+def entries_of(bundles: Sequence[Path]) -> list[Entry]:
+    """Our bundles, then what MediaPipe publishes."""
+    ours = [Entry(name=path.name, network=student_from(path)) for path in bundles]
+    theirs = [Entry(name=f"MediaPipe {start}", network=PoseNet(start).eval()) for start in STARTS]
+    return [*ours, *theirs]
+
+
+def rows_of(
+    names: Sequence[str],
+    found: Mapping[str, Sequence[Errors]],
+    times: Mapping[str, tuple[str, ...]],
+) -> str:
+    """Write the table: each set's metrics under its name, then time and size."""
+    first = next(iter(found.values()))
+    heads = [
+        f"{name}: {metric}" for name, errors in zip(names, first, strict=True) for metric in errors
+    ]
+    rows = []
+    for entry, sets in found.items():
+        cells = [
+            bootstrap_mean(errors).text(DIGITS[metric])
+            for of_set in sets
+            for metric, errors in of_set.items()
+        ]
+        rows.append((entry, *cells, *times[entry]))
+    return markdown_table(("network", *heads, "ms, 1 thread", "ms, 2 threads", "MB"), rows)
+
+
+def times_of(entries: Sequence[Entry], folder: Path) -> dict[str, tuple[str, ...]]:
+    """Time all networks in turn on ONNX Runtime; the least of many rounds, and the file's size."""
+    image = np.random.default_rng(0).random((1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX), np.float32)
+    sessions, sizes = {}, {}
+    for entry in entries:
+        path = folder / f"{entry.name.replace(' ', '-')}.onnx"
+        export_pose(entry.network.cpu(), identity(NUM_JOINTS).table(), path)
+        sizes[entry.name] = path.stat().st_size / 1e6
+        for threads in (1, 2):
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            sessions[entry.name, threads] = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+    least = dict.fromkeys(sessions, float("inf"))
+    for _ in range(ROUNDS):
+        for key, session in sessions.items():
+            begin = time.perf_counter()
+            session.run(None, {"image": image})
+            least[key] = min(least[key], 1e3 * (time.perf_counter() - begin))
+    return {
+        name: (f"{least[name, 1]:.1f}", f"{least[name, 2]:.1f}", f"{size:.1f}")
+        for name, size in sizes.items()
+    }
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.leaderboard", description=__doc__)
+    parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="by train synth")
+    parser.add_argument("--real", type=Path, nargs="*", default=[], help="by train label")
+    parser.add_argument("--desk", type=Path, help="folder of the unpacked desk sessions")
+    parser.add_argument("--bundles", type=Path, nargs="*", help="in the place of those that ship")
+    parser.add_argument("--most", type=int, default=500, help="people taken from each set")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    bundles = arguments.bundles or [packaged("fast"), packaged("accurate")]
+    try:
+        entries = entries_of(bundles)
+        domains = [held_out_domain(path) for path in (*arguments.rendered, *arguments.real)]
+        names = [domain.name for domain in domains]
+        scene = None
+        if arguments.desk is not None:
+            scene = adapted_desk.scene_of(desk.read_sessions(arguments.desk), rivals.prepare())
+            names.append("desk")
+        found: dict[str, list[Errors]] = {}
+        for entry in tqdm(entries, unit="network", file=sys.stderr):
+            found[entry.name] = [
+                errors_in(entry.network, domain, most=arguments.most) for domain in domains
+            ]
+            if scene is not None:
+                poses = adapted_desk.poses_of(entry.network, scene.looks)
+                found[entry.name].append(adapted_desk.errors_of(poses, scene))
+        with tempfile.TemporaryDirectory() as folder:
+            times = times_of(entries, Path(folder))
+    except EdgePoseError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(rows_of(names, found, times))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
