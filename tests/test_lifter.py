@@ -152,6 +152,20 @@ def test_training_goes_on_without_a_lifter(lifted_run: Path, tmp_path: Path) -> 
     assert main([*words[:-1], str(tmp_path / "other"), "--start", "lite"]) == 78
 
 
+def test_the_whole_network_says_the_mean_of_both_opinions() -> None:
+    network = PoseNet("lite").eval()
+    image = torch.rand(1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)
+    with torch.no_grad():
+        trunks = network(image)["joints_m"]
+        network.lifter = Lifter(INPUT_SIZE_PX)
+        network.lifter.leave.bias.fill_(0.1)
+        network.lifter.leave.bias[3 * skeleton.ROOT : 3 * skeleton.ROOT + 3] = 0.0
+        both = network(image)["joints_m"]
+    wanted = trunks + 0.05
+    wanted[:, skeleton.ROOT] = 0.0
+    torch.testing.assert_close(both, wanted)
+
+
 def test_asked_says_all_that_a_lifter_reads() -> None:
     network = PoseNet("lite").eval()
     image = torch.rand(2, 3, INPUT_SIZE_PX, INPUT_SIZE_PX)

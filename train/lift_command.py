@@ -28,11 +28,13 @@ from train.distributed import device
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
 from train.lifter import Lifter
-from train.pose_augment import SETTLING
+from train.pose_augment import SETTLING, Augmentation
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
 from train.stream import batch_numbers, load
 from train.student import INPUT_SIZE_PX, PoseNet
 
+_DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
+"""Tables and machines hide more of people at work than of those rendered."""
 _ASKED_AT_ONCE: Final = 32
 _MOVED_SHARE: Final = 0.5
 _SURER: Final = 3.0
@@ -102,7 +104,7 @@ def ask(
         people,
         RealPeople([], held_out=None),
         mixture=Mixture(rendered=1.0, nobody=0.0),
-        augmentation=SETTLING,
+        augmentation=_DISTURBED,
         batch_size=_ASKED_AT_ONCE,
         seed=seed,
         make_stem=FrozenStem(graph),

@@ -1,4 +1,4 @@
-"""The last part of the pose network: from joints in the picture to joints in metres.
+"""A second opinion on joints in metres, formed from where they are in the picture.
 
 In: `joints_px` [batch, 25, 2] in crop pixels, sharpened; `score_logits` [batch, 25]; `joints_m`
 [batch, 25, 3] as the trunk regressed them.  Out: `joints_m` [batch, 25, 3] relative to the pelvis,
@@ -37,7 +37,7 @@ class _Block(nn.Module):
 
 
 class Lifter(nn.Module):
-    """What the trunk regressed, corrected by where the joints are seen; starts as no correction."""
+    """What the trunk regressed, corrected by where joints are seen; starts as no correction."""
 
     def __init__(self, side_px: int) -> None:
         """Make it for crops of so many pixels a side."""
