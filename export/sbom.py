@@ -1,8 +1,8 @@
 """`python -m export.sbom FILE`: what an installed appliance consists of, as CycloneDX 1.6 in JSON.
 
-In: this package's requirements, as they are installed beside it, and the bundle that ships.  Out:
+In: this package's requirements, as they are installed beside it, and the bundles that ship.  Out:
 every distribution that `pip install edge-pose[opencv]` brings, with version, licence, package URL
-and what it needs itself; every file of the bundle with its hash.
+and what it needs itself; every file of the bundles with its hash.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
@@ -21,7 +21,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from edge_pose.bundle import Bundle, open_bundle
+from edge_pose.bundle import Bundle, Tier, open_bundle, packaged
 from edge_pose.errors import ConfigError
 
 ROOT: Final = "edge-pose"
@@ -38,10 +38,10 @@ _LICENCES: Final = {
 """How distributions that do not use SPDX expressions yet name their licence."""
 
 
-def bill_of_materials(bundle: Bundle) -> Bom:
-    """Describe the appliance, what it needs, and its model."""
+def bill_of_materials(bundles: Sequence[Bundle]) -> Bom:
+    """Describe the appliance, what it needs, and its models."""
     found = {name: _component(dist) for name, dist in installed().items()}
-    model = _model(bundle)
+    models = [_model(bundle) for bundle in bundles]
     root = found[ROOT]
     bom = Bom()
     bom.metadata.component = root
@@ -49,8 +49,8 @@ def bill_of_materials(bundle: Bundle) -> Bom:
         if component is not root:
             bom.components.add(component)
         needed = [found[need] for need in needs(distribution(name), _extras(name))]
-        bom.register_dependency(component, [*needed, model] if component is root else needed)
-    bom.components.add(model)
+        bom.register_dependency(component, [*needed, *models] if component is root else needed)
+    bom.components.update(models)
     return bom
 
 
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m export.sbom", description=__doc__)
     parser.add_argument("out", type=Path, metavar="FILE", help="where to write it")
     out: Path = parser.parse_args(arguments).out
-    bom = bill_of_materials(open_bundle(None))
+    bom = bill_of_materials([open_bundle(packaged(tier)) for tier in get_args(Tier)])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"{out}: {len(bom.components)} components of {ROOT}\n")

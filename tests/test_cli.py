@@ -157,6 +157,7 @@ def test_what_waits_for_a_broker_can_be_removed(
         (["run", "--frames", "many"], 2, "invalid int value: 'many'"),
         (["run", "--frames", "0"], 78, "--frames: output.frames is 0; wanted at least 1"),
         (["run", "--fx", "500", "--hfov", "60"], 78, "--fx and --hfov both describe the lens"),
+        (["run", "--tier", "fast", "--bundle", "x"], 78, "--tier and --bundle both name a model"),
         (["run", "--broker", "host:x"], 78, "broker address 'host:x'"),
         (["run", "--config", "none.toml"], 78, "There is no configuration file none.toml"),
         (["view"], 78, "There is no broker to view; name one with --broker HOST"),

@@ -3,14 +3,14 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tomllib
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from edge_pose.bundle import open_bundle
+from edge_pose.bundle import Tier, open_bundle, packaged
 from export.sbom import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,11 @@ def test_everything_that_is_needed_is_described(bill: Any) -> None:
     assert len(root["dependsOn"]) >= 5
 
 
-def test_the_model_stands_in_it_file_by_file(bill: Any) -> None:
-    (model,) = [one for one in bill["components"] if one["type"] == "machine-learning-model"]
-    hashes = {one["name"]: one["hashes"][0]["content"] for one in model["components"]}
-    assert hashes == dict(open_bundle(None).manifest.sha256)
+def test_the_models_stand_in_it_file_by_file(bill: Any) -> None:
+    models = {o["name"]: o for o in bill["components"] if o["type"] == "machine-learning-model"}
+    shipped = [open_bundle(packaged(tier)).manifest for tier in get_args(Tier)]
+    assert models.keys() == {manifest.name for manifest in shipped}
+    for manifest in shipped:
+        files = models[manifest.name]["components"]
+        hashes = {one["name"]: one["hashes"][0]["content"] for one in files}
+        assert hashes == dict(manifest.sha256)

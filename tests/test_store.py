@@ -246,6 +246,16 @@ def test_models_may_be_read_by_all_and_keys_by_their_owner(there: Release, store
     assert stat.S_IMODE(there.key.stat().st_mode) == 0o600
 
 
+def test_a_tier_names_a_model_of_the_package_whatever_is_installed(store: Store) -> None:
+    fast, accurate = (
+        chosen_bundle(ModelConfig(store=store.folder, tier=tier), {})
+        for tier in ("fast", "accurate")
+    )
+    assert fast.folder == open_bundle().folder
+    assert accurate.folder.name == "accurate"
+    assert accurate.manifest.name != fast.manifest.name
+
+
 def test_the_default_folder_is_systemds_and_else_the_users() -> None:
     assert default_store({"STATE_DIRECTORY": "/var/lib/x:/b"}) == Path("/var/lib/x/models")
     assert default_store({"XDG_DATA_HOME": "/d"}) == Path("/d/edge-pose/models")

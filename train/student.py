@@ -6,12 +6,12 @@ ray, `score_logits` [batch, 25], `presence_logits` [batch], `reach_px` [batch, 2
 the hips, and the point straight above it as far away as the body reaches.
 
 The trunk starts from the landmark networks of MediaPipe Pose (Apache-2.0): their encoder, their
-regression tower and their heat maps, without what draws masks.  `train.lifter`, where it was
-trained, is a second opinion on `joints_m`: what a whole look says is the mean of both.  The head is ours: 25 joints instead
+regression tower and their heat maps, without what draws masks.  The head is ours: 25 joints instead
 of 33 landmarks, started from linear combinations of theirs, so that training begins at their
 accuracy. The trunk is cut in two, so that a small machine can keep the part at high resolution,
 which is slow to train, as it is.  The heat maps belong to that part: they sharpen the answer of a
-whole look (`forward`), and training what lies behind the cut does without them.
+whole look (`forward`), and training what lies behind the cut does without them.  `train.lifter`,
+where it was trained, is a second opinion on `joints_m`: a whole look says the mean of both.
 """
 
 from collections.abc import Mapping, Sequence
