@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edge_pose import skeleton
 
 _PER_JOINT: Final = 2 + 1 + 3
-_WIDTH: Final = 512
+_WIDTH: Final = 448
 _BLOCKS: Final = 3
 
 
