@@ -7,9 +7,9 @@ sessions, bundles.  Out: a Markdown table, a row a network and a column a set, w
 intervals.  Everybody sees the same squares, so networks are compared and not who finds people;
 `python -m benchmarks.desk` and `benchmarks.rivals` compare whole systems.
 
-MediaPipe's networks are its published weights in our own graph, with heat maps that sharpen: what
-they say of 25 joints is a fixed sum of what they say of their 33.  Real labels are the heavy
-network's own opinion, so that in 2D `heavy` marks its own homework.
+Ours is what a bundle ships.  MediaPipe's networks are its published weights in our own graph, with
+heat maps that sharpen: what they say of 25 joints is a fixed sum of what they say of their 33.
+Real labels are the heavy network's own opinion, so that in 2D `heavy` marks its own homework.
 """
 
 import argparse
@@ -19,21 +19,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import onnxruntime
 import torch
 from jaxtyping import Float
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks import adapted_desk, rivals
-from edge_pose.bundle import packaged
+from edge_pose.bundle import Tier, open_bundle, packaged
 from edge_pose.errors import EdgePoseError
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose
 from train import desk
-from train.begin import student_from
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
@@ -42,23 +42,51 @@ from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
 DIGITS: Final = {POSITION: 0, ALIGNED: 0, FLAT: 2}
 ROUNDS: Final = 30
+_CERTAIN: Final = 1e-6
+_SURE: Final = ("scores", "presence")
+_SAID: Final = ("joints_px", "joints_m", "reach_px", *_SURE)
 
 Errors = Mapping[str, Float[np.ndarray, "people joints"]]
 
 
+class Shipped(nn.Module):
+    """The pose network of a bundle, asked like one of the workshop."""
+
+    def __init__(self, graph: Path) -> None:
+        """Open the file."""
+        super().__init__()
+        self._session = _session(graph, threads=1)
+        self.here = nn.Parameter(torch.zeros(()))
+        """Tells on which device pictures are wanted."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Answer pictures [batch, 3, 256, 256]; probabilities become logits again."""
+        said = self._session.run(list(_SAID), {"image": image.numpy()})
+        answer = {name: torch.from_numpy(value) for name, value in zip(_SAID, said, strict=True)}
+        scores, presence = (answer.pop(name).logit(_CERTAIN) for name in _SURE)
+        return {**answer, "score_logits": scores, "presence_logits": presence}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A network of the table."""
+    """A network of the table, and the file that would be run."""
 
     name: str
-    network: PoseNet
+    network: nn.Module
+    graph: Path
 
 
-def entries_of(bundles: Sequence[Path]) -> list[Entry]:
-    """Our bundles, then what MediaPipe publishes."""
-    ours = [Entry(name=path.name, network=student_from(path)) for path in bundles]
-    theirs = [Entry(name=f"MediaPipe {start}", network=PoseNet(start).eval()) for start in STARTS]
-    return [*ours, *theirs]
+def entries_of(bundles: Sequence[Path], folder: Path) -> list[Entry]:
+    """Our bundles, then what MediaPipe publishes, written to files below `folder`."""
+    entries = []
+    for path in bundles:
+        graph = open_bundle(path).path_of("pose")
+        entries.append(Entry(name=path.name, network=Shipped(graph), graph=graph))
+    for start in STARTS:
+        graph = folder / f"{start}.onnx"
+        export_pose(PoseNet(start), identity(NUM_JOINTS).table(), graph)
+        entries.append(Entry(name=f"MediaPipe {start}", network=Shipped(graph), graph=graph))
+    return entries
 
 
 def rows_of(
@@ -82,20 +110,14 @@ def rows_of(
     return markdown_table(("network", *heads, "ms, 1 thread", "ms, 2 threads", "MB"), rows)
 
 
-def times_of(entries: Sequence[Entry], folder: Path) -> dict[str, tuple[str, ...]]:
+def times_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     """Time all networks in turn on ONNX Runtime; the least of many rounds, and the file's size."""
     image = np.random.default_rng(0).random((1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX), np.float32)
-    sessions, sizes = {}, {}
-    for entry in entries:
-        path = folder / f"{entry.name.replace(' ', '-')}.onnx"
-        export_pose(entry.network.cpu(), identity(NUM_JOINTS).table(), path)
-        sizes[entry.name] = path.stat().st_size / 1e6
-        for threads in (1, 2):
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            sessions[entry.name, threads] = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
+    sessions = {
+        (entry.name, threads): _session(entry.graph, threads=threads)
+        for entry in entries
+        for threads in (1, 2)
+    }
     least = dict.fromkeys(sessions, float("inf"))
     for _ in range(ROUNDS):
         for key, session in sessions.items():
@@ -103,9 +125,38 @@ def times_of(entries: Sequence[Entry], folder: Path) -> dict[str, tuple[str, ...
             session.run(None, {"image": image})
             least[key] = min(least[key], 1e3 * (time.perf_counter() - begin))
     return {
-        name: (f"{least[name, 1]:.1f}", f"{least[name, 2]:.1f}", f"{size:.1f}")
-        for name, size in sizes.items()
+        entry.name: (
+            f"{least[entry.name, 1]:.1f}",
+            f"{least[entry.name, 2]:.1f}",
+            f"{entry.graph.stat().st_size / 1e6:.1f}",
+        )
+        for entry in entries
     }
+
+
+def _session(graph: Path, *, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
+    """Measure every network on every set, and time them all."""
+    domains = [held_out_domain(path) for path in (*arguments.rendered, *arguments.real)]
+    names = [domain.name for domain in domains]
+    scene = None
+    if arguments.desk is not None:
+        scene = adapted_desk.scene_of(desk.read_sessions(arguments.desk), rivals.prepare())
+        names.append("desk")
+    found: dict[str, list[Errors]] = {}
+    for entry in tqdm(entries, unit="network", file=sys.stderr):
+        found[entry.name] = [
+            errors_in(entry.network, domain, most=arguments.most) for domain in domains
+        ]
+        if scene is not None:
+            poses = adapted_desk.poses_of(entry.network, scene.looks)
+            found[entry.name].append(adapted_desk.errors_of(poses, scene))
+    return rows_of(names, found, times_of(entries))
 
 
 def main() -> int:
@@ -118,29 +169,13 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=500, help="people taken from each set")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    bundles = arguments.bundles or [packaged("fast"), packaged("accurate")]
+    bundles = arguments.bundles or [packaged(tier) for tier in get_args(Tier)]
     try:
-        entries = entries_of(bundles)
-        domains = [held_out_domain(path) for path in (*arguments.rendered, *arguments.real)]
-        names = [domain.name for domain in domains]
-        scene = None
-        if arguments.desk is not None:
-            scene = adapted_desk.scene_of(desk.read_sessions(arguments.desk), rivals.prepare())
-            names.append("desk")
-        found: dict[str, list[Errors]] = {}
-        for entry in tqdm(entries, unit="network", file=sys.stderr):
-            found[entry.name] = [
-                errors_in(entry.network, domain, most=arguments.most) for domain in domains
-            ]
-            if scene is not None:
-                poses = adapted_desk.poses_of(entry.network, scene.looks)
-                found[entry.name].append(adapted_desk.errors_of(poses, scene))
         with tempfile.TemporaryDirectory() as folder:
-            times = times_of(entries, Path(folder))
+            print(table_of(entries_of(bundles, Path(folder)), arguments))
     except EdgePoseError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(rows_of(names, found, times))
     return 0
 
 

@@ -15,7 +15,7 @@ from edge_pose.errors import BundleError
 from edge_pose.manifest import Manifest, read_manifest
 
 Tier = Literal["fast", "accurate"]
-"""What ships: a small pose network, or one that sees more and takes several times as long."""
+"""What ships: one look at everybody, or two, as seen and mirrored, in twice the time."""
 DEFAULT_TIER: Final = "fast"
 
 MANIFEST: Final = "manifest.json"

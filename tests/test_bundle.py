@@ -59,7 +59,7 @@ def test_a_packed_bundle_opens(folder: Path) -> None:
 
 
 def test_without_a_path_the_bundle_inside_the_package_is_meant() -> None:
-    assert packaged().parts[-3:] == ("edge_pose", "models", "default")
+    assert packaged().parts[-3:] == ("edge_pose", "models", "fast")
 
 
 @pytest.mark.parametrize("name", ["pose.onnx", "detector.onnx", "golden.npz", "card.md"])
