@@ -8,14 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import appliance, desk, ours, rivals
+from benchmarks import appliance, desk, leaderboard, ours, rivals
 from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
+from edge_pose.bundle import open_bundle
 from edge_pose.errors import SourceError
 from edge_pose.jsonl import JsonlSink
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
 from train.desk import UPPER_BODY
+from train.domain_errors import FLAT, POSITION
 from train.metrics import mean_error
 
 
@@ -150,3 +153,31 @@ def test_errors_on_the_desk_are_zero_for_the_truth_and_missed_where_nobody_is_fo
     assert "| ours | 0.0 [0.0, 0.0] | 0.0 [0.0, 0.0] |" in tables
     assert "left_wrist" in tables
     assert "left_knee" not in tables
+
+
+def test_what_ships_answers_the_leaderboard_as_the_appliance_would() -> None:
+    bundle = open_bundle()
+    with np.load(bundle.golden_path) as golden:
+        pictures, said_px = golden["pose.images"], golden["pose.joints_px"]
+        scores = golden["pose.scores"]
+    planes = np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2)).astype(np.float32)
+    answer = leaderboard.Shipped(bundle.path_of("pose"))(torch.from_numpy(planes / 255))
+    np.testing.assert_allclose(answer["joints_px"], said_px, atol=0.5)
+    np.testing.assert_allclose(answer["score_logits"].sigmoid(), scores, atol=0.02)
+
+
+def test_the_leaderboard_has_a_row_a_network_and_a_column_a_set_and_metric() -> None:
+    errors = {POSITION: np.full((20, NUM_JOINTS), 80.0), FLAT: np.full((20, NUM_JOINTS), 1.25)}
+    table = leaderboard.rows_of(["hall"], {"fast": [errors]}, {"fast": ("6.4", "5.2", "11.6")})
+    head, _, row = table.splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")] == [
+        "network",
+        "hall: MPJPE mm",
+        "hall: 2D error, % of crop",
+        "ms, 1 thread",
+        "ms, 2 threads",
+        "MB",
+    ]
+    assert "80 [80, 80]" in row
+    assert "1.25 [1.25, 1.25]" in row
+    assert row.rstrip(" |").endswith("11.6")
