@@ -18,7 +18,7 @@ from tqdm import tqdm
 from train.stream import Batch
 from train.student import PoseNet
 
-_BATCHES: Final = 64
+_BATCHES: Final = 16
 """A file holds so many."""
 _PLACE, _SCORE = slice(0, 2), 2
 _METRES: Final = slice(3, 6)
@@ -62,25 +62,22 @@ class Answers:
 
 
 def answers_to(after: Callable[[int], Iterable[Batch]], batches: int, folder: Path) -> Answers:
-    """Collect the answers to the first batches of a stream.
+    """Collect the answers to the first batches of a stream, as many as fill whole files.
 
     Args:
         after: gives the stream that follows after so many batches; `input` holds what `Asked` says.
-        batches: how many to collect.
+        batches: how many to collect at least.
         folder: where they are kept.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{first:06d}.npz" for first in range(0, batches, _BATCHES)]
-    missing = [first for first, file in zip(range(0, batches, _BATCHES), files, strict=True)
-               if not file.exists()]  # fmt: skip
-    if missing:
-        stream = iter(after(missing[0]))
-        with tqdm(total=batches, initial=missing[0], desc="asking", unit="batch") as bar:
-            for first in missing:
-                size = min(_BATCHES, batches - first)
-                _keep(_joined([next(stream) for _ in range(size)]), folder / f"{first:06d}.npz")
-                bar.update(size)
+    done = next((n for n, file in enumerate(files) if not file.exists()), len(files))
+    if done < len(files):
+        stream = iter(after(done * _BATCHES))
+        asking = tqdm(files[done:], initial=done, total=len(files), desc="asking", unit="file")
+        for file in asking:
+            _keep(_joined([next(stream) for _ in range(_BATCHES)]), file)
     parts = [np.load(file) for file in files]
     return Answers(
         **{
