@@ -24,6 +24,8 @@ NETWORKS: Final = (*SIZES, STUDENT)
 ENCODER: Final = "encoder."
 """What the names of an encoder's weights begin with in a run."""
 
+_READERS: Final = ("head.", "reach.")
+
 
 def build(words: Mapping[str, str]) -> MimNet:
     """Make the network that a recipe asks for."""
@@ -69,14 +71,15 @@ def load_mim(run: Path) -> MimNet:
 def load_pretrained(run: Path) -> dict[str, Tensor]:
     """Return the averaged weights of a run's encoder.
 
-    Of a transformer all of `train.vit.Vit`; of the student those of `train.student.PoseNet` that
-    were trained, so that they are loaded with `strict=False`.
+    Of a transformer all of `train.vit.Vit`; of the student those of `train.student.PoseNet` but for
+    what reads joints off them, which this stage leaves alone: loaded with `strict=False`.
     """
-    return {
+    encoder = {
         name.removeprefix(ENCODER): value
         for name, value in averaged(run).items()
         if name.startswith(ENCODER)
     }
+    return {name: value for name, value in encoder.items() if not name.startswith(_READERS)}
 
 
 def pretrained_network(run: Path) -> str:
