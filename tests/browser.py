@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+
+
+class ScriptError(AssertionError):
+    """A page, or the browser, refused what it was asked."""
 
 
 class Browser:
@@ -59,12 +64,17 @@ class Browser:
         return str(found)
 
     def wait(self, script: str) -> Any:
-        """Wait until a piece of JavaScript returns something true."""
+        """Wait until a piece of JavaScript returns something true; what it reads may come late."""
         deadline_s = time.monotonic() + PATIENCE_S
-        while not (found := self.run(script)):
-            assert time.monotonic() < deadline_s, f"never true: {script}"
+        while True:
+            refused = ""
+            try:
+                if found := self.run(script):
+                    return found
+            except ScriptError as error:
+                refused = f" ({error})"
+            assert time.monotonic() < deadline_s, f"never true: {script}{refused}"
             time.sleep(0.05)
-        return found
 
     def press(self, key: str) -> None:
         """Press a key."""
@@ -87,7 +97,11 @@ class Browser:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=2 * PATIENCE_S)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
-            return json.load(connection.getresponse())["value"]
+            answer = connection.getresponse()
+            told = json.load(answer)["value"]
+            if answer.status != HTTPStatus.OK:
+                raise ScriptError(f"{told['error']}: {told['message'].splitlines()[0]}")
+            return told
         finally:
             connection.close()
 
