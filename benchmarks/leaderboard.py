@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
-import onnxruntime
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -38,6 +37,7 @@ from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
 from train.domains import held_out_domain
+from train.holdout import open_network
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
 DIGITS: Final = {POSITION: 0, ALIGNED: 0, FLAT: 2}
@@ -55,7 +55,7 @@ class Shipped(nn.Module):
     def __init__(self, graph: Path) -> None:
         """Open the file."""
         super().__init__()
-        self._session = _session(graph, threads=1)
+        self._session = open_network(graph, threads=1)
         self.here = nn.Parameter(torch.zeros(()))
         """Tells on which device pictures are wanted."""
 
@@ -114,7 +114,7 @@ def times_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     """Time all networks in turn on ONNX Runtime; the least of many rounds, and the file's size."""
     image = np.random.default_rng(0).random((1, 3, INPUT_SIZE_PX, INPUT_SIZE_PX), np.float32)
     sessions = {
-        (entry.name, threads): _session(entry.graph, threads=threads)
+        (entry.name, threads): open_network(entry.graph, threads=threads)
         for entry in entries
         for threads in (1, 2)
     }
@@ -132,12 +132,6 @@ def times_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
         )
         for entry in entries
     }
-
-
-def _session(graph: Path, *, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:

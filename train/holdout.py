@@ -39,7 +39,7 @@ class Predictions:
 
 def predict(network: Path, people: People, indices: Sequence[int], *, threads: int) -> Predictions:
     """Look at the people named by `indices` as the appliance does at somebody new."""
-    pose = _session(network, threads)
+    pose = open_network(network, threads=threads)
 
     def look(crops: Sequence[TrainingCrop]) -> list[np.ndarray]:
         images = np.stack([crop.image for crop in crops]).astype(np.float32) / 255
@@ -72,7 +72,8 @@ def predict(network: Path, people: People, indices: Sequence[int], *, threads: i
     )
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_network(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
+    """Open an ONNX file for the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
