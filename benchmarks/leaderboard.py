@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks import adapted_desk, rivals
-from edge_pose.bundle import Tier, open_bundle, packaged
+from edge_pose.bundle import open_bundle, packaged
+from edge_pose.config import Tier
 from edge_pose.errors import EdgePoseError
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose

@@ -9,14 +9,13 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from edge_pose.config import Tier
 from edge_pose.errors import BundleError
 from edge_pose.manifest import Manifest, read_manifest
 
-Tier = Literal["fast", "accurate"]
-"""What ships: one look at everybody, or two, as seen and mirrored, in twice the time."""
-DEFAULT_TIER: Final = "fast"
+DEFAULT_TIER: Final[Tier] = "fast"
 
 MANIFEST: Final = "manifest.json"
 GOLDEN: Final = "golden.npz"

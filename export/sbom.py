@@ -21,7 +21,8 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from edge_pose.bundle import Bundle, Tier, open_bundle, packaged
+from edge_pose.bundle import Bundle, open_bundle, packaged
+from edge_pose.config import Tier
 from edge_pose.errors import ConfigError
 
 ROOT: Final = "edge-pose"

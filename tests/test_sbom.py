@@ -10,7 +10,8 @@ import tomllib
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from edge_pose.bundle import Tier, open_bundle, packaged
+from edge_pose.bundle import open_bundle, packaged
+from edge_pose.config import Tier
 from export.sbom import main
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,6 +13,10 @@ COMMANDS: Final = ("pause", "resume", "snapshot-stats", "reload", "rebirth")
 """What can be asked of a running appliance over MQTT."""
 
 
+Tier = Literal["fast", "accurate"]
+"""Models in the package: one look at everybody, or two, as seen and mirrored, in twice the time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """What a setting means, for the commented default file, and its limits, inclusive."""
@@ -74,7 +78,7 @@ class ModelConfig:
     """Which networks look at the pictures, and how hard they may work."""
 
     tier: Annotated[
-        Literal["fast", "accurate"] | None,
+        Tier | None,
         Key("Model in the package; without it the installed one, else fast"),
     ] = None
     bundle: Annotated[Path | None, Key("Model bundle, in the place of those")] = None
