@@ -31,6 +31,16 @@ def rtx() -> TensorRt:
     return load()
 
 
+def test_a_gpu_that_rtx_does_not_load_engines_on_is_told_before_one_is_built(rtx: TensorRt) -> None:
+    for served in ("7.5", "8.6", "12.0", "13.0", "unknown"):
+        rtx.serve(served)
+    for card in ("8.7", "9.0", "10.0"):
+        with pytest.raises(
+            EngineError, match=rf"capability 7\.5, .*has {card}; install"
+        ):
+            rtx.serve(card)
+
+
 def shipped(label: str) -> bytes:
     return open_bundle(packaged()).path_of(label).read_bytes()
 

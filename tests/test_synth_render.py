@@ -8,7 +8,7 @@ import pytest
 from edge_pose.errors import ConfigError
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from train.synth.anatomy import BodyModel, PosedBody
-from train.synth.appearance import Appearance, Garment, draw_appearance
+from train.synth.appearance import LONG_HAIR_SWELL, Appearance, Garment, draw_appearance
 from train.synth.camera import Camera, centred_matrix, look_at, project, to_camera, window
 from train.synth.frames import FramePlan, Studio, compose_frame, plan_frames
 from train.synth.garments import PART, Layer, open_wardrobe
@@ -149,6 +149,36 @@ def test_the_nose_is_seen_from_the_front_and_not_from_behind(
             assert label.inside.all()
             assert label.visible_fraction > 0.85
         assert visible == {"front": True, "back": False}
+
+
+def test_long_hair_falls_down_the_back_and_not_over_the_face(
+    studio: Studio, bodies: list[PosedBody]
+) -> None:
+    def green(azimuth: float, falls_m: float) -> int:
+        hair = Garment(
+            layer=Layer.HAIR,
+            offset_m=0.05,
+            swell=LONG_HAIR_SWELL,
+            colour=np.ones(3),
+            second_colour=np.ones(3),
+        )
+        look = replace(
+            bare(),
+            hair=np.array([0.0, 0.6, 0.0]),
+            hair_falls_m=falls_m,
+            face_wear=(0.0, 0.0, 0.0),
+            garments=(*bare().garments, hair),
+        )
+        person = staged(studio, bodies[0], look)
+        facing = float(np.arctan2(person.forward[1], person.forward[0]))
+        camera = camera_at(facing + azimuth, person)
+        image = studio.renderer.render(scene_of(person), camera).image.astype(int)
+        return int((image[..., 1] > 2 * np.maximum(image[..., 0], image[..., 2]) + 20).sum())
+
+    short, long = green(np.pi, 0.0), green(np.pi, 0.4)
+    assert short > 50
+    assert long > 2.5 * short
+    assert green(0.0, 0.4) < 0.5 * long
 
 
 def test_left_is_on_the_right_of_the_picture_of_someone_facing_us(

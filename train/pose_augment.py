@@ -8,6 +8,7 @@ The appliance looks first at the square about a box and from then on at the regi
 crops of both kinds are made.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +20,6 @@ from edge_pose import skeleton
 from edge_pose.region import Region, region_of_body, region_of_box
 from train.student import INPUT_SIZE_PX
 
-_MIDDLE: Final = (INPUT_SIZE_PX - 1) / 2
 OUTSIDE_WEIGHT: Final = 0.3
 """2D weight of known joints beyond the picture's edge, which nobody can see."""
 _LEFT_OVER: Final = (0.35, 0.85)
@@ -64,6 +64,8 @@ class TrainingCrop:
     has_3d: bool
     visible: Bool[np.ndarray, "joints"]
     presence: bool
+    focal_px: float = math.inf
+    """Of the camera, in pixels of the crop; infinite where nobody knows it."""
     foreground: UInt8[np.ndarray, "side side"] | None = None
     """Share of each pixel that shows people, 0 to 255."""
 
@@ -114,10 +116,7 @@ SETTLING: Final = Augmentation(
 
 def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generator) -> TrainingCrop:
     """Cut one crop around a person, as the appliance would, disturbed by `augmentation`."""
-    if rng.random() < augmentation.truncate:
-        person = _truncate(person, rng)
-    is_first = rng.random() < augmentation.first_look
-    region = region_of_box(person.box_px) if is_first else region_of_body(person.reach_px)
+    person, region = person_and_region(person, augmentation, rng)
     shift_px = region.side_px * augmentation.shift * rng.standard_normal(2)
     turn_rad = augmentation.turn_rad * rng.standard_normal() * float(rng.random() < 0.5)
     region = Region(
@@ -138,28 +137,45 @@ def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generat
     return replace(crop, image=_planes(image), visible=visible, foreground=foreground)
 
 
-def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> TrainingCrop:
+def person_and_region(
+    person: Person, augmentation: Augmentation, rng: np.random.Generator
+) -> tuple[Person, Region]:
+    """End the picture inside the person, or not; choose the look about the box or at the body."""
+    if rng.random() < augmentation.truncate:
+        person = _truncate(person, rng)
+    is_first = rng.random() < augmentation.first_look
+    return person, region_of_box(person.box_px) if is_first else region_of_body(person.reach_px)
+
+
+def cut_crop(
+    person: Person, region: Region, *, mirrored: bool = False, size_px: int = INPUT_SIZE_PX
+) -> TrainingCrop:
     """Cut a region with its labels, or its mirror image with labels to match."""
-    affine = region.image_from_region(INPUT_SIZE_PX)
-    scale = region.side_px / INPUT_SIZE_PX
+    affine = region.image_from_region(size_px)
+    scale = region.side_px / size_px
+    middle = (size_px - 1) / 2
     picture_from_crop, offset = affine[:, :2], affine[:, 2]
     centre = np.asarray(region.centre_px)
     if mirrored:
         picture_from_crop = picture_from_crop @ np.diag([-1.0, 1.0])
-        offset = centre - picture_from_crop @ np.array([_MIDDLE, _MIDDLE])
+        offset = centre - picture_from_crop @ np.array([middle, middle])
     crop_from_picture = np.linalg.inv(picture_from_crop)
     affine = np.column_stack([picture_from_crop, offset])
-    image = _warp(person.image, affine, scale, cv2.BORDER_REPLICATE)
+    image = _warp(person.image, affine, scale, size_px, cv2.BORDER_REPLICATE)
     foreground = None
     if person.foreground is not None:
-        foreground = _warp(person.foreground, affine, scale, cv2.BORDER_CONSTANT)
+        foreground = _warp(person.foreground, affine, scale, size_px, cv2.BORDER_CONSTANT)
     joints_px = (person.joints_px - offset) @ crop_from_picture.T
     joints_m = np.zeros((skeleton.NUM_JOINTS, 3))
+    focal_px = math.inf
     if person.joints_m is not None and person.camera_matrix is not None:
         turn_axes = np.eye(3)
         turn_axes[:2, :2] = crop_from_picture * scale
         relative_m = person.joints_m - person.joints_m[skeleton.ROOT]
-        joints_m = relative_m @ (turn_axes @ ray_from_camera(centre, person.camera_matrix)).T
+        ray_axes = ray_from_camera(centre, person.camera_matrix)
+        joints_m = relative_m @ (turn_axes @ ray_axes).T
+        # Beside the camera's axis a pixel is a smaller angle; ray_axes[2, 2] is that cosine.
+        focal_px = float(person.camera_matrix[0, 0] / ray_axes[2, 2] / scale)
     weight_2d = person.weight_2d
     visible = person.visible if person.visible is not None else weight_2d > 0
     if mirrored:
@@ -175,6 +191,7 @@ def cut_crop(person: Person, region: Region, *, mirrored: bool = False) -> Train
         has_3d=person.joints_m is not None,
         visible=np.asarray(visible, bool),
         presence=person.presence,
+        focal_px=focal_px,
         foreground=foreground,
     )
 
@@ -203,6 +220,7 @@ def _warp(
     image: UInt8[np.ndarray, "height width *channels"],
     picture_from_crop: Float64[np.ndarray, "2 3"],
     scale: float,
+    size_px: int,
     border: int,
 ) -> UInt8[np.ndarray, "side side *channels"]:
     reduction = int(scale)
@@ -216,7 +234,7 @@ def _warp(
     warped = cv2.warpAffine(
         image,
         picture_from_crop,
-        (INPUT_SIZE_PX, INPUT_SIZE_PX),
+        (size_px, size_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=border,
     )

@@ -34,6 +34,8 @@ _LEAST_SIDE_PX: Final = 40
 _HELD_OUT_SHARE: Final = 10
 """One real group in so many is never trained on."""
 _LOST_PATIENCE: Final = 20
+_FOLLOW_EVERY: Final = 32
+"""Batches of a data worker between two looks at folders that still grow."""
 _SAME_HIPS: Final = 0.3
 """Of the reach: hips farther apart than this belong to two people."""
 
@@ -56,19 +58,26 @@ class RenderedPeople:
 
     def __init__(self, *folders: Path, with_foreground: bool = False) -> None:
         """Read every chunk of the folders; decode the masks of people only `with_foreground`."""
+        self._folders = folders
         self._with_foreground = with_foreground
-        self._chunks: list[Chunk] = [
-            read_chunk(path) for folder in folders for path in sorted(folder.glob("chunk-*.npz"))
-        ]
-        self._people = [
-            (number, person)
-            for number, chunk in enumerate(self._chunks)
-            for person in np.flatnonzero(
+        self._read: set[Path] = set()
+        self._chunks: list[Chunk] = []
+        self._people: list[tuple[int, int]] = []
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Read the chunks that were not there yet; a folder may still be growing."""
+        paths = (path for folder in self._folders for path in sorted(folder.glob("chunk-*.npz")))
+        for path in [path for path in paths if path not in self._read]:
+            chunk = read_chunk(path)
+            sound = (
                 (chunk.visible_fraction > _LEAST_VISIBLE)
                 & (chunk.visible.sum(1) >= 5)
                 & ((chunk.box_px[:, 2:] - chunk.box_px[:, :2]).max(1) >= _LEAST_SIDE_PX)
             )
-        ]
+            self._people += [(len(self._chunks), int(who)) for who in np.flatnonzero(sound)]
+            self._chunks.append(chunk)
+            self._read.add(path)
 
     def __len__(self) -> int:
         """Count the people of whom enough is visible."""
@@ -242,6 +251,10 @@ Stem = Callable[[Float32[np.ndarray, "batch 3 height width"]], Float32[np.ndarra
 """A frozen first part of the network, run where the data is made."""
 
 
+Cut = Callable[[Person, Augmentation, np.random.Generator], TrainingCrop]
+"""Makes a crop of a person."""
+
+
 class PoseBatches(IterableDataset[Batch]):
     """An endless stream of batches; each sample depends on the seed and its number alone."""
 
@@ -266,6 +279,8 @@ class PoseBatches(IterableDataset[Batch]):
         self._seed = seed
         self._make_stem = make_stem
         self._with_foreground = with_foreground
+        self.cut: Cut = make_crop
+        self.follows = False
         self.first_batch = 0
 
     def after(self, batches: int) -> "PoseBatches":
@@ -274,13 +289,29 @@ class PoseBatches(IterableDataset[Batch]):
         going_on.first_batch = batches
         return going_on
 
+    def cut_by(self, cut: Cut, *, follows: bool) -> "PoseBatches":
+        """Return a stream whose crops are made in another way.
+
+        Args:
+            cut: makes each of them.
+            follows: whether to take in what is rendered meanwhile; what is drawn then depends on
+                the speed of the machine, too.
+
+        """
+        other = copy(self)
+        other.cut, other.follows = cut, follows
+        return other
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches for ever."""
         cv2.setNumThreads(1)
+        rendered = self._rendered
         stem = self._make_stem() if self._make_stem is not None else None
-        for number in batch_numbers(self.first_batch):
+        for turn, number in enumerate(batch_numbers(self.first_batch)):
+            if self.follows and turn % _FOLLOW_EVERY == 0 and isinstance(rendered, RenderedPeople):
+                rendered.look_again()
             crops = [
-                make_crop(self._draw(rng), self._augmentation, rng)
+                self.cut(self._draw(rng), self._augmentation, rng)
                 for rng in sample_rngs(self._seed, number, self._batch_size)
             ]
             yield collate(crops, stem, with_foreground=self._with_foreground)
@@ -310,6 +341,7 @@ def collate(
         "has_3d": torch.tensor([crop.has_3d for crop in crops]),
         "visible": torch.from_numpy(np.stack([crop.visible for crop in crops])),
         "presence": torch.tensor([float(crop.presence) for crop in crops]),
+        "focal_px": torch.tensor([crop.focal_px for crop in crops]),
     }
     if with_foreground:
         nobody = np.zeros(images.shape[2:], np.uint8)

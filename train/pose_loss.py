@@ -32,6 +32,9 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     }
 )
 
+HELD_WEIGHT: Final = 3.0
+"""Of `held_m`, an opinion: less than truth has."""
+
 _LIMBS: Final = (
     ("shoulder", "elbow"),
     ("elbow", "wrist"),
@@ -71,6 +74,17 @@ def total(terms: Mapping[str, Tensor], weights: Mapping[str, float] = WEIGHTS) -
     if terms.keys() != weights.keys():
         raise KeyError(f"terms {sorted(terms)} and weights {sorted(weights)} must match")
     return torch.stack([weights[name] * terms[name] for name in sorted(terms)]).sum()
+
+
+def held_m(predicted: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+    """How far real people's 3D is from what was told of them: an opinion, as `train.hold` has it.
+
+    Keeps on real pictures what a network knew while it learns from rendered ones (learning without
+    forgetting, Li and Hoiem 2016, arXiv:1606.09282).
+    """
+    real = ~batch["has_3d"] & (batch["presence"] > 0)
+    away_m = (predicted["joints_m"] - batch["joints_m"]).abs().sum(-1)
+    return _mean(away_m, real[:, None].expand_as(away_m).float())
 
 
 def lift_gap(joints_m: Tensor, joints_px: Tensor, weight: Tensor) -> Tensor:

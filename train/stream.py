@@ -75,7 +75,13 @@ def packed(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(stream: Iterable[Batch], *, workers: int) -> Iterable[Batch]:
-    """Let workers make the batches of a stream ahead of time; give them as `shown`.
+    """Let workers make the batches of a stream ahead of time; give them as `shown`."""
+    # A map, unlike a generator, goes on after an error that a batch raised.
+    return map(partial(shown, where=device()), load_bytes(stream, workers=workers))
+
+
+def load_bytes(stream: Iterable[Batch], *, workers: int) -> Iterable[Batch]:
+    """Let workers make the batches of a stream ahead of time; give them as they are made.
 
     The order is that of `batch_numbers` however many workers there are; with none, this process
     makes each batch when it is asked for.
@@ -89,7 +95,7 @@ def load(stream: Iterable[Batch], *, workers: int) -> Iterable[Batch]:
     # A pool of threads that OpenCV has started here would not live on in a forked worker, which
     # then waits for it for ever.
     cv2.setNumThreads(1)
-    loader = DataLoader(
+    return DataLoader(
         stream,
         batch_size=None,
         num_workers=workers,
@@ -97,8 +103,6 @@ def load(stream: Iterable[Batch], *, workers: int) -> Iterable[Batch]:
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_leave_the_group,
     )
-    # A map, unlike a generator, goes on after an error that a batch raised.
-    return map(partial(shown, where=device()), loader)
 
 
 class Incoming(Iterator[Batch]):

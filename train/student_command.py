@@ -5,8 +5,9 @@ evaluate` and `export` read it.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,17 @@ from train.begin import PUBLISHED, student_from
 from train.distributed import device, from_first, joined
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
+from train.hold import opinions
 from train.inventions import Inventions
+from train.pool import Pool, cut_wide
 from train.pose_augment import SETTLING, TRAINING
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
-from train.pose_loss import pose_terms, total
-from train.stream import load
+from train.pose_loss import HELD_WEIGHT, WEIGHTS, held_m, pose_terms, total
+from train.stream import Batch, load, load_bytes
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
+
+_STAYS: Final = 8
+"""How often a step draws a person, on average, while it lies in the pool."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +74,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settle", action="store_true", help="disturb pictures mildly, for a last stretch"
     )
     parser.add_argument(
+        "--pool",
+        type=presets.positive,
+        metavar="PEOPLE",
+        help="keep so many on the accelerator and disturb them there; each step takes in some new",
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="take in what is rendered meanwhile, with --pool"
+    )
+    parser.add_argument(
+        "--hold",
+        type=Path,
+        metavar="PATH",
+        help="run or bundle to whose opinion of real people in 3D to keep, with --pool",
+    )
+    parser.add_argument(
         "--part",
         choices=("head", "tower", "whole"),
         default="tower",
@@ -85,6 +106,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     effort = presets.effort(arguments, "student")
+    _refuse_what_does_not_go_together(arguments)
     network = _network(arguments.start, arguments.begin)
     forward = {"head": network.answer, "tower": network.predict, "whole": network.forward}
     make_stem = None
@@ -104,36 +126,68 @@ def _train(arguments: argparse.Namespace) -> None:
             f"{len(real)} real ones in {_listed(arguments.real)}, and training wants both; make "
             "them with `train synth` and `train label`"
         )
+    augmentation = SETTLING if arguments.settle else TRAINING
+    pooled = arguments.pool is not None
     stream = PoseBatches(
         rendered,
         real,
         mixture=Mixture(rendered=arguments.rendered_share, nobody=arguments.nobody_share),
-        augmentation=SETTLING if arguments.settle else TRAINING,
-        batch_size=effort.batch_size,
+        augmentation=augmentation,
+        batch_size=max(effort.batch_size // _STAYS, 1) if pooled else effort.batch_size,
         seed=effort.seed,
         make_stem=make_stem,
     )
+    if pooled:
+        stream = stream.cut_by(cut_wide, follows=arguments.follow)
+
+    def batches(first: int) -> Iterable[Batch]:
+        if not pooled:
+            return load(stream.after(first), workers=effort.workers)
+        return Pool(
+            load_bytes(stream.after(first), workers=effort.workers),
+            people=arguments.pool,
+            batch_size=effort.batch_size,
+            augmentation=augmentation,
+            seed=effort.seed,
+            first=first,
+            told=opinions(student_from(arguments.hold)) if arguments.hold else dict,
+        )
 
     def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         assert isinstance(module, PoseNet)
-        return pose_terms(forward[arguments.part](batch["input"]), batch)
+        predicted = forward[arguments.part](batch["input"])
+        held = {"held": held_m(predicted, batch)} if arguments.hold else {}
+        return pose_terms(predicted, batch) | held
 
+    weights = {**WEIGHTS, "held": HELD_WEIGHT} if arguments.hold else WEIGHTS
     schedule = Schedule(steps=effort.steps, learning_rate=arguments.learning_rate)
-    people = {"rendered_people": len(rendered), "real_people": len(real)}
+    people = {"real_people": len(real)}
+    if not arguments.follow:
+        people["rendered_people"] = len(rendered)
 
     def share_of_rate(name: str) -> float:
         return 1.0 if name.startswith("head.") else float(arguments.tower_share)
 
     fit(
         network,
-        lambda first: load(stream.after(first), workers=effort.workers),
+        batches,
         losses,
-        total,
+        lambda terms: total(terms, weights),
         schedule,
         arguments.out,
         share_of_rate=share_of_rate,
         options=effort.options({**vars(arguments), **people, "start": network.start}),
     )
+
+
+def _refuse_what_does_not_go_together(arguments: argparse.Namespace) -> None:
+    if arguments.pool is None and (arguments.follow or arguments.hold):
+        raise ConfigError("--follow and --hold want a --pool; name how many people it keeps")
+    if arguments.pool is not None and arguments.part != "whole":
+        raise ConfigError(
+            f"--pool is for --part whole, not for {arguments.part}, whose first part answers where "
+            "crops are made; leave one of them out"
+        )
 
 
 def _network(start: str | None, begin: Path | None) -> PoseNet:

@@ -29,7 +29,8 @@ OPTIONS: Final = (
 )
 """What an engine depends on besides its network; a change here rebuilds all."""
 
-_FLAVOURS: Final = (("tensorrt", "TensorRT"), ("tensorrt_rtx", "TensorRT-RTX"))
+_WHOLE: Final = "TensorRT"
+_FLAVOURS: Final = (("tensorrt", _WHOLE), ("tensorrt_rtx", "TensorRT-RTX"))
 
 
 class EngineError(EdgePoseError):
@@ -88,10 +89,28 @@ class TensorRt:
         known = getattr(self._trt, "ComputeCapability", None)
         return tuple(sorted(name for name in dir(known) if name.startswith("SM"))) if known else ()
 
+    def serve(self, compute_capability: str) -> None:
+        """Make sure that it serves a GPU: RTX builds engines for others, but does not load them.
+
+        Raises:
+            EngineError: it does not; TensorRT itself serves every GPU that it has a driver for.
+
+        """
+        if self.name == _WHOLE:
+            return
+        known = [target.removeprefix("SM") for target in self.targets]
+        asked = compute_capability.replace(".", "")
+        if asked.isdecimal() and asked not in known and int(asked) < max(map(int, known)):
+            served = ", ".join(f"{digits[:-1]}.{digits[-1]}" for digits in sorted(known, key=int))
+            raise EngineError(
+                f"{self.name} {self.version} serves GPUs of compute capability {served}, and this "
+                f"one has {compute_capability}; install TensorRT instead"
+            )
+
     @property
     def keeps_timing(self) -> bool:
         """RTX measures nothing while it builds; its timing cache is an empty shell."""
-        return self.name == "TensorRT"
+        return self.name == _WHOLE
 
     def build(
         self,

@@ -80,6 +80,8 @@ class Workbench:
 
     def make(self, label: str, network: Path, precision: str, *, fresh: bool = False) -> Made:
         """Return a network's engine, built unless it lies there; `fresh` builds in any case."""
+        if self.target is None:
+            self.tensorrt.serve(self.compute_capability)
         try:
             onnx = network.read_bytes()
         except OSError as error:

@@ -1,14 +1,14 @@
 """What one person looks like: skin, hair, clothes and equipment in the colours of a site."""
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
 
-from train.synth.garments import Layer
+from train.synth.garments import LONGEST_HAIR_M, Layer
 from train.synth.site import Colour, Site
 
 Linear: TypeAlias = Float64[np.ndarray, "3"]
@@ -41,6 +41,8 @@ NEVER: Final = 9.0
 TROUSERS_SWELL: Final = ((0.6, 0.0, 0.0, 1.0), (0.2, 0.0, 0.0, 0.0))
 SHIRT_SWELL: Final = ((1.0, 1.0, 0.2, 0.7), (0.0, 0.0, 0.1, 0.0))
 VEST_SWELL: Final = ((1.0, 0.8, 0.0, 0.7), (0.0, 0.0, 0.0, 0.0))
+LONG_HAIR_SWELL: Final = ((1.0, 0.8, 0.0, 0.0), (0.0, 0.35, 0.75, 0.0))
+"""On the back it lies over all that is worn there."""
 EVERYWHERE: Final = ((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))
 
 
@@ -82,6 +84,8 @@ class Appearance:
     iris: Linear
     hairline_m: float
     """Above the eyes."""
+    hair_falls_m: float
+    """Below the eyes, behind; 0 for short hair."""
     face_wear: tuple[float, float, float]
     """Strength of a beard, a mask, dark glasses."""
     garments: tuple[Garment, ...]
@@ -129,7 +133,12 @@ def draw_appearance(rng: np.random.Generator, site: Site) -> Appearance:
     if rng.random() < 0.33:
         garments.append(_vest(rng, site, upper.offset_m))
     garments.append(gloves or _plain(Layer.HANDS))
-    if hat is not None or rng.random() < 0.92:
+    hair_falls_m = 0.0
+    if rng.random() < (0.2 if hat else 0.35):
+        hair_falls_m = rng.uniform(0.08, LONGEST_HAIR_M)
+        hair_m = rng.uniform(0.04, 0.06)
+        garments.append(replace(_plain(Layer.HAIR, offset_m=hair_m), swell=LONG_HAIR_SWELL))
+    elif hat is not None or rng.random() < 0.9:
         thickness_m = 0.004 if hat else rng.uniform(0.006, 0.026)
         garments.append(_plain(Layer.HAIR, offset_m=thickness_m))
     return Appearance(
@@ -138,6 +147,7 @@ def draw_appearance(rng: np.random.Generator, site: Site) -> Appearance:
         hair=hair,
         iris=linear(IRISES[rng.integers(len(IRISES))]),
         hairline_m=rng.uniform(0.067, 0.097),
+        hair_falls_m=hair_falls_m,
         face_wear=_face_wear(rng),
         garments=tuple(garments),
         hat=hat,

@@ -32,7 +32,7 @@ from train.synth.renderer import Renderer
 from train.synth.site import SITES, Mounting, find_site
 
 FRAMES_PER_CHUNK: Final = 64
-RECIPE: Final = 3
+RECIPE: Final = 4
 """Raised whenever the same seed gives other pictures than before."""
 LONGEST_PHOTO_SIDE_PX: Final = 640
 HALL_SHARES: Final = {"both": HALL_SHARE, "close": 0.0, "hall": 1.0}

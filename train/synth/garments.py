@@ -46,6 +46,9 @@ CELL_M: Final = 0.006
 SMOOTHING_DOUBLINGS: Final = 5
 """Cloth is the skin after 2^5 steps of Laplacian smoothing: muscles vanish, limbs stay."""
 
+LONGEST_HAIR_M: Final = 0.45
+"""Below the eyes."""
+
 _BONE_PARTS: Final = (
     ("eye", "head", HEAD),
     ("head", "head", HEAD),
@@ -277,6 +280,12 @@ def _layer_faces(
     is_face = (corners_m[:, :, 1].min(axis=1) < -0.03) & (
         corners_m[:, :, 2].max(axis=1) < eye_m[2] - 0.01
     )
+    behind = (
+        (corners_m[:, :, 1].max(axis=1) > -0.045)
+        & (corners_m[:, :, 2].max(axis=1) > eye_m[2] - LONGEST_HAIR_M)
+        & (np.abs(corners_m[:, :, 0]).min(axis=1) < 0.11)
+        & (most[:, [HEAD, NECK, TORSO]].max(axis=1) > 0.2)
+    )
     hands = (least[:, HAND] > 0.5) & (first[:, arm] > 2.07)
     feet = least[:, FOOT] > 0.5
     torso = most[:, TORSO] > 0.2
@@ -289,7 +298,7 @@ def _layer_faces(
         Layer.VEST: torso | (some_arm & (first[:, arm] < 0.4)),
         Layer.GLOVES: (most[:, HAND] > 0.2) | (some_arm & (last[:, arm] > 1.4)),
         Layer.BOOTS: (most[:, FOOT] > 0.2) | (some_leg & (last[:, leg] > 1.2)),
-        Layer.HAIR: (most[:, HEAD] > 0.5) & above_hairline.any(axis=1) & ~is_face,
+        Layer.HAIR: ((most[:, HEAD] > 0.5) & above_hairline.any(axis=1) & ~is_face) | behind,
     }
     return {layer: faces[keep].astype(np.int32) for layer, keep in chosen.items()}
 

@@ -66,6 +66,7 @@ def person_uniforms(person: DressedBody) -> dict[str, object]:
         "u_hair": look.hair,
         "u_iris": look.iris,
         "u_hairline": look.hairline_m,
+        "u_hair_falls": look.hair_falls_m,
         "u_face_wear": np.array(look.face_wear),
         "u_covered": np.array(covered),
         "u_covered_hem": shirt.hem if shirt else 9.0,

@@ -8,7 +8,7 @@ in vec4 v_groups, v_more_groups, v_face;
 in float v_depth;
 flat in float v_part;
 uniform int u_pattern;
-uniform float u_person, u_seed, u_wrinkle, u_hairline;
+uniform float u_person, u_seed, u_wrinkle, u_hairline, u_hair_falls;
 uniform vec3 u_skin, u_hair, u_iris, u_colour, u_second_colour, u_eye, u_face_wear;
 uniform float u_sleeve, u_hem, u_leg_cut;
 uniform vec4 u_covered;  // how far clothes cover the skin: sleeve, trouser leg, glove, boot
@@ -56,6 +56,12 @@ bool outside_layer() {
     if (LAYER == GLOVES) return v_along.x < u_sleeve || hand + arm < 0.5;
     if (LAYER == BOOTS) return v_along.y < u_leg_cut || foot + leg < 0.5;
     float up = v_rest.z - u_eye.z;
+    if (u_hair_falls > 0.0 && arm < 0.5 && up < u_hairline) {
+        float strands = 0.05 * fractal_noise(vec3(v_rest.x * 40.0, 3.0, u_seed));
+        float behind = head > 0.5 ? -0.045 : 0.0;
+        float wide = 0.11 - 0.09 * max(-up - 0.2, 0.0);
+        if (v_rest.y > behind && up > strands - u_hair_falls && abs(v_rest.x) < wide) return false;
+    }
     if (head < 0.5 || up < u_hairline - 0.9 * (v_rest.y + 0.11) + 0.012 * fractal_noise(v_rest * 60.0)) return true;
     return v_rest.y < -0.02 && up < u_hairline - 0.075;
 }
