@@ -23,6 +23,7 @@ from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import FIRST_LOOKS, Region, region_of_box
+from edge_pose.sides import Sides
 from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View
@@ -53,6 +54,7 @@ class _Person:
 
     filter: PoseFilter | None
     size: BodySize = field(default_factory=BodySize)
+    sides: Sides = field(default_factory=Sides)
     depth_m: float | None = None
     last: Pose3D | None = None
 
@@ -242,7 +244,8 @@ class PoseEstimator:
     def _measure(
         self, track: Track, person: _Person, frame: Frame, intrinsics: Intrinsics
     ) -> Pose3D:
-        pose, at_ns = track.pose, frame.captured_ns
+        at_ns = frame.captured_ns
+        pose = person.sides.settle(track.pose, at_ns)
         relative_m = person.size.settle(pose.joints_m, pose.scores)
         root_m = root_translation(
             relative_m,

@@ -35,9 +35,7 @@ def test_a_gpu_that_rtx_does_not_load_engines_on_is_told_before_one_is_built(rtx
     for served in ("7.5", "8.6", "12.0", "13.0", "unknown"):
         rtx.serve(served)
     for card in ("8.7", "9.0", "10.0"):
-        with pytest.raises(
-            EngineError, match=rf"capability 7\.5, .*has {card}; install"
-        ):
+        with pytest.raises(EngineError, match=rf"capability 7\.5, .*has {card}; install"):
             rtx.serve(card)
 
 

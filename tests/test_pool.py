@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edge_pose import skeleton
 from edge_pose.region import region_of_body
-from tests.test_pose_augment import far_person, misfit_px
+from test_pose_augment import far_person, misfit_px
 from train.begin import student_from
 from train.disturb import disturbed
 from train.hold import opinions
