@@ -9,7 +9,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ COLOURS: Final = (
     (140, 140, 250),
 )
 """BGR, by id."""
+Colour = tuple[int, int, int]
+SIDES: Final[Mapping[str, Colour]] = {"left": (0, 140, 255), "right": (255, 120, 0)}
 LEAST_SCORE: Final = 0.3
 
 
@@ -35,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, nargs="+", required=True, help="frames to show")
     parser.add_argument("--height", type=int, default=360, help="height of a frame in the picture")
     parser.add_argument("--columns", type=int, default=4)
+    parser.add_argument("--sides", action="store_true", help="left limbs orange, right ones blue")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(words)
     command = [sys.executable, "-m", "edge_pose", "run", str(options.clip), "--output", "jsonl"]
@@ -42,8 +45,9 @@ def main(words: Sequence[str] | None = None) -> None:
     head, *lines = (json.loads(line) for line in finished.stdout.splitlines())
     messages = {message["seq"]: message for message in lines}
     edges = head["meta"]["edges"]
+    sides = sides_of(head["meta"]["joints"]) if options.sides else {}
     tiles = [
-        draw(frame, messages[number], edges, options.height)
+        draw(frame, messages[number], edges, options.height, sides=sides)
         for number, frame in read_frames(options.clip, options.frames)
     ]
     rows = [
@@ -67,10 +71,25 @@ def read_frames(clip: Path, wanted: Sequence[int]) -> list[tuple[int, np.ndarray
     return found
 
 
+def sides_of(joints: Sequence[str]) -> dict[int, Colour]:
+    """Give joints of each side its colour, by number."""
+    return {
+        number: colour
+        for side, colour in SIDES.items()
+        for number, joint in enumerate(joints)
+        if joint.startswith(side)
+    }
+
+
 def draw(
-    frame: np.ndarray, message: dict[str, Any], edges: Sequence[Sequence[int]], height: int
+    frame: np.ndarray,
+    message: dict[str, Any],
+    edges: Sequence[Sequence[int]],
+    height: int,
+    *,
+    sides: Mapping[int, Colour],
 ) -> np.ndarray:
-    """Draw the people of one message over its frame."""
+    """Draw the people of one message over its frame; joints in `sides` have a colour of theirs."""
     scale = height / frame.shape[0]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     tile = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=interpolation)
@@ -84,7 +103,7 @@ def draw(
         for a, b in edges:
             start, end = points[a], points[b]
             if sure[a] and sure[b] and start is not None and end is not None:
-                cv2.line(tile, start, end, colour, 2, cv2.LINE_AA)
+                cv2.line(tile, start, end, sides.get(b, colour), 2, cv2.LINE_AA)
         for point, is_sure in zip(points, sure, strict=True):
             if is_sure and point is not None:
                 cv2.circle(tile, point, 3, (255, 255, 255), -1, cv2.LINE_AA)
