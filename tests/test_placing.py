@@ -91,6 +91,21 @@ def test_a_window_cut_out_of_a_picture_is_no_whole_picture() -> None:
     assert not placing.is_whole(somebody(aside_px=9))
 
 
+def test_where_no_pelvis_counts_the_shoulders_stand_for_it() -> None:
+    true_m = np.asarray(somebody().joints_m, np.float64)
+    counted = np.zeros(NUM_JOINTS, bool)
+    upper = [
+        INDEX[f"{side}_{joint}"] for side in ("left", "right") for joint in ("shoulder", "elbow")
+    ]
+    counted[upper] = True
+    said_m = true_m * 1.2
+    said_m[~counted] = 99
+    found = placing.placing_of(said_m, true_m, counted)
+    assert found.depth_share == pytest.approx(0.2)
+    assert found.bones_share == pytest.approx(0.2)
+    assert np.isfinite(found.joints_m).sum() == len(upper)
+
+
 class Middle(nn.Module):
     """Sees every joint in the middle of the crop."""
 
