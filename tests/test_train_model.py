@@ -35,6 +35,7 @@ def test_without_pictures_it_says_what_it_wants(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_both_tiers_come_of_a_clip_and_nothing_is_done_twice(tmp_path: Path) -> None:
     words = (str(tmp_path / "model"), str(ROOT / "demo" / "worker.mp4"))
     first = train_model(*words)
