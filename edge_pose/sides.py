@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
 
 from edge_pose.clock import NS_PER_S
 from edge_pose.skeleton import INDEX, MIRROR
@@ -26,15 +25,14 @@ _REMEMBERED_S: Final = 1.5
 _CHANGED: Final = 0.5
 """A mind was changed when joints are this much nearer to those of the other side than to theirs.
 """
-_PAIRS: Final = np.array(
+_OTHER_SIDE: Final = np.array(MIRROR)
+_SIDED: Final = np.array(
     [
-        (INDEX[f"left_{joint}"], INDEX[f"right_{joint}"])
+        INDEX[f"{side}_{joint}"]
         for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
     ]
 )
-_SIDED: Final = _PAIRS.ravel()
-_OTHER: Final = _PAIRS[:, ::-1].ravel()
-_OTHER_SIDE: Final = np.array(MIRROR)
 
 
 @dataclass(slots=True)
@@ -66,18 +64,15 @@ def _changed_its_mind(before: RelativePose, now: RelativePose) -> bool:
     weight = np.minimum(before.scores, now.scores)[_SIDED]
     same, other = (
         float((np.linalg.norm(now.joints_px[_SIDED] - places_px, axis=1) * weight).sum())
-        for places_px in (before.joints_px[_SIDED], before.joints_px[_OTHER])
+        for places_px in (before.joints_px[_SIDED], before.joints_px[_OTHER_SIDE[_SIDED]])
     )
     return other < _CHANGED * same
 
 
 def _exchanged(pose: RelativePose) -> RelativePose:
-    def other_side(values: Float32[np.ndarray, "joints *axes"]) -> Float32[np.ndarray, "..."]:
-        return values[_OTHER_SIDE]
-
     return replace(
         pose,
-        joints_px=other_side(pose.joints_px),
-        joints_m=other_side(pose.joints_m),
-        scores=other_side(pose.scores),
+        joints_px=pose.joints_px[_OTHER_SIDE],
+        joints_m=pose.joints_m[_OTHER_SIDE],
+        scores=pose.scores[_OTHER_SIDE],
     )

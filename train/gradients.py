@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Final, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from edge_pose.errors import ConfigError
 from train.distributed import Place
-from train.stream import Batch
+from train.stream import Batch, seed_of
 
 Losses = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 Weigh = Callable[[Mapping[str, Tensor]], Tensor]
@@ -92,7 +91,7 @@ class Gradients:
         sums: dict[str, Tensor] = {}
         for turn in range(step * self._portions, (step + 1) * self._portions):
             batch = next(stream)
-            torch.manual_seed(_seed_of(self._seed, turn * self._here.processes + self._here.rank))
+            torch.manual_seed(seed_of(self._seed, turn * self._here.processes + self._here.rank))
             try:
                 terms = self._portion(batch, last=(turn + 1) % self._portions == 0)
             except (RuntimeError, MemoryError) as error:
@@ -124,7 +123,3 @@ def _explained(error: Exception, batch: Batch, step: int) -> OutOfMemory | None:
         f"with --batch-size {max(size // 2, 1)} and twice the --accumulate, which gives the same "
         f"run ({said.splitlines()[0] if said else 'the machine gave no detail'})"
     )
-
-
-def _seed_of(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])

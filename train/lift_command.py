@@ -27,7 +27,7 @@ from train.begin import student_from
 from train.distributed import device
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
-from train.lifter import Lifter
+from train.lifter import Lifter, moved
 from train.pose_augment import SETTLING, Augmentation
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
 from train.stream import batch_numbers, load
@@ -37,8 +37,6 @@ _DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
 """Tables and machines hide more of people at work than of those rendered."""
 _ASKED_AT_ONCE: Final = 32
 _MOVED_SHARE: Final = 0.5
-_SURER: Final = 3.0
-"""Logit by which scores rise when places are moved all the way to the truth."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,8 +125,7 @@ def nearer(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     crops = len(batch["true_px"])
     share = torch.rand(crops, 1, device=batch["true_px"].device)
     share = torch.where(torch.rand_like(share) < _MOVED_SHARE, share, torch.zeros_like(share))
-    places = torch.lerp(batch["joints_px"], batch["true_px"], share[..., None])
-    return places, batch["score_logits"] + _SURER * share
+    return moved(batch["joints_px"], batch["score_logits"], batch["true_px"], share)
 
 
 def _digest(network: PoseNet, people: RenderedPeople, seed: int) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 from train.distributed import device, place
 from train.disturb import WIDE_PX, disturbed
 from train.pose_augment import Augmentation, Person, TrainingCrop, cut_crop, person_and_region
-from train.stream import Batch
+from train.stream import Batch, seed_of
 from train.student import INPUT_SIZE_PX
 
 Told = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -90,10 +90,7 @@ class Pool:
         for number in range(self._first + 1, self._first + turns):
             keep(number, self._arrived(next(blocks)))
         for number in count(self._first):
-            seed = [self._seed, number, place().rank]
-            dice = torch.Generator(device()).manual_seed(
-                int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
-            )
+            dice = torch.Generator(device()).manual_seed(seed_of(self._seed, number, place().rank))
             rows = torch.randint(turns * size, (self._batch_size,), generator=dice, device=device())
             chosen = {name: value[rows] for name, value in kept.items()}
             yield disturbed(chosen, self._augmentation, dice)

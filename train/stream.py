@@ -54,6 +54,11 @@ def sample_rngs(seed: int, batch: int, batch_size: int) -> list[np.random.Genera
     return [np.random.default_rng([seed, number]) for number in numbers]
 
 
+def seed_of(*numbers: int) -> int:
+    """Return the seed of torch's generators that belongs to a run's seed and numbers within it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
 def shown(batch: Mapping[str, Tensor], where: torch.device) -> dict[str, Tensor]:
     """Bring a batch to where a network is; pictures and masks, in bytes so far, become 0..1.
 
