@@ -64,11 +64,11 @@ class Tally:
     wanted: list[float] = field(default_factory=list)
     invented: list[float] = field(default_factory=list)
 
-    def add(self, scene: Scene, boxes: Boxes) -> None:
-        """Count one picture."""
+    def add(self, scene: Scene, boxes: Boxes, *, least: float = FOUND_IOU) -> None:
+        """Count one picture; `least` overlap is needed to be found."""
         agreement = hit_heads(scene.wanted_px, boxes) if scene.heads else near(scene, boxes)
         self.wanted.append(len(scene.wanted_px))
-        self.found.append(len(assign(agreement, least=FOUND_IOU)))
+        self.found.append(len(assign(agreement, least=least)))
         known = np.concatenate([scene.wanted_px, scene.others_px])
         self.invented.append(float(inventions(boxes, known)))
 
@@ -83,7 +83,7 @@ class Tally:
         invented = bootstrap_mean(np.array(self.invented)[:, None])
         return (
             name,
-            f"{threshold:.1f}",
+            f"{threshold:g}",
             str(len(wanted)),
             str(int(wanted.sum())),
             recall.text(3),

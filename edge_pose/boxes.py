@@ -37,6 +37,13 @@ def contains_middle(outer_px: Float32[np.ndarray, "4"], box_px: Float32[np.ndarr
     return bool(((middle >= outer_px[:2]) & (middle < outer_px[2:])).all())
 
 
+def inside_share(box_px: Float32[np.ndarray, "4"], outer_px: Float32[np.ndarray, "4"]) -> float:
+    """Return how much of a box's area lies in another one."""
+    sides = np.minimum(box_px[2:], outer_px[2:]) - np.maximum(box_px[:2], outer_px[:2])
+    whole = float(np.prod(box_px[2:] - box_px[:2]))
+    return float(np.prod(np.clip(sides, 0.0, None))) / max(whole, 1e-9)
+
+
 def is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
     """Tell whether a fifth of the box is in the frame and large enough to show a person."""
     limit = np.array(frame_size_px, np.float32)

@@ -6,6 +6,7 @@ The only place where the pure pieces meet; knows no camera, no broker and no inf
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float32
 
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
+from edge_pose.change import ChangeDetector
 from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
@@ -26,7 +28,7 @@ from edge_pose.region import FIRST_LOOKS, Region, region_of_box
 from edge_pose.sides import Sides
 from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
-from edge_pose.sweep import Sweep, View
+from edge_pose.sweep import Sweep, View, closest_of
 from edge_pose.track import Tracker, TrackSettings
 from edge_pose.types import Crop, Frame, Intrinsics, Look, Pose3D, RelativePose
 
@@ -79,6 +81,7 @@ class PoseEstimator:
         self._clock = clock
         self._tracker = Tracker(self._settings.tracking)
         self._sweep = Sweep()
+        self._change = ChangeDetector()
         self._people: dict[Track, _Person] = {}
         self._intrinsics: Intrinsics | None = None
         self._shown: Frame | None = None
@@ -109,10 +112,15 @@ class PoseEstimator:
             found: Found | None = None
             with self._timed("track"):
                 expected = self._tracker.expect(frame.captured_ns, frame_size_px=size)
-            if self._tracker.detection_due(frame.captured_ns):
+                boxes = self._tracker.boxes_at(frame.captured_ns)
+                changed = partial(self._change.changed, frame.image, boxes)
+                due = self._tracker.detection_due(frame.captured_ns, changed=changed)
+            if due:
                 views = self._sweep.next_views(*size)
+                self._change.keep(frame.image, boxes, closest_of(views, size))
                 found = self._begin_to_detect(frame, views, alone=not expected)
-            known = dict(zip(expected, self._see(frame, expected, intrinsics), strict=True))
+            seen_so_far = self._see(frame, expected, intrinsics, alone=found is None)
+            known = dict(zip(expected, seen_so_far, strict=True))
             detections = None if found is None else found()
             with self._timed("track"):
                 proposals = self._tracker.propose(
@@ -176,23 +184,30 @@ class PoseEstimator:
         return [seen[region] for region in regions]
 
     def _see(
-        self, frame: Frame, regions: Sequence[Region], intrinsics: Intrinsics
+        self,
+        frame: Frame,
+        regions: Sequence[Region],
+        intrinsics: Intrinsics,
+        *,
+        alone: bool = True,
     ) -> list[RelativePose]:
-        """Run the pose network on all regions at once."""
+        """Run the pose network on all regions at once; `alone`: the detector is not at work."""
         if not regions:
             return []
-        see = self._see_cut if self._engines.pose_in_frame is None else self._see_uncut
-        outputs, looks = see(frame, regions)
+        if self._engines.pose_in_frame is None:
+            outputs, looks = self._see_cut(frame, regions, alone=alone)
+        else:
+            outputs, looks = self._see_uncut(frame, regions)
         with self._timed("decode"):
             return decode_poses(outputs, looks, intrinsics, reach=self._manifest.crop.reach)
 
-    def _see_cut(self, frame: Frame, regions: Sequence[Region]) -> _Seen:
+    def _see_cut(self, frame: Frame, regions: Sequence[Region], *, alone: bool) -> _Seen:
         """Cut here and hand the pictures in, the first while the next are being cut."""
         engine, network = self._engines.pose, self._manifest.networks.pose
         crops: list[Crop] = []
         answers = []
         parts = batches(engine, network, regions)
-        alone = len(parts) == 1
+        alone = alone and len(parts) == 1
         for batch in parts:
             with self._timed("crop"):
                 cut = [take_crop(frame.image, region, side_px=network.width_px) for region in batch]

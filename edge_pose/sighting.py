@@ -33,6 +33,8 @@ _OWN_CROP: Final = 0.1
 likeness cannot.
 """
 _VELOCITY_SETTLES_S: Final = 0.15
+_JUDGED_BY: Final = 10
+"""So many sightings say what somebody's poses are worth."""
 _APPEARANCE_SHARE: Final = 0.1
 """Of what a sighting shows, that enters what is known of a person's looks."""
 
@@ -49,8 +51,14 @@ class Track:
     entered_px: Float32[np.ndarray, "4"]
     """The box in which the person appeared."""
     entered_ns: int
+    detected_px: Float32[np.ndarray, "4"]
+    """What the detector gave for it."""
+    detection_score: float
+    """The best it was ever detected with."""
     is_sure: bool
     """Somebody beyond doubt from the first sight on."""
+    quality: float
+    """Mean of what the poses were worth, the last ones."""
     velocity_px_s: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
     appearance: Appearance | None = None
     sightings: int = 1
@@ -74,6 +82,7 @@ class Track:
         self.seen_ns = at_ns
         self.visible = True
         self.sightings += 1
+        self.quality += (quality(pose) - self.quality) / min(self.sightings, _JUDGED_BY)
 
     def shift_px(self, at_ns: int) -> Float64[np.ndarray, "2"]:
         """How far the person has moved since last seen, going by their velocity."""
@@ -134,13 +143,20 @@ def fold(
     *,
     presence_min: float,
     joint_score_min: float,
+    convincing_detection: float,
 ) -> list[Sighting]:
-    """Drop what is no person, and make one sighting of several looks at the same one."""
+    """Drop what is no person, and make one sighting of several looks at the same one.
+
+    Where the detector is convinced, somebody may be there of whom no joint is sure.
+    """
     looks = [
         (pose, proposal)
         for pose, proposal in zip(poses, proposals, strict=True)
         if pose.presence >= presence_min
-        and np.count_nonzero(pose.scores >= joint_score_min) >= FEWEST_JOINTS
+        and (
+            np.count_nonzero(pose.scores >= joint_score_min) >= FEWEST_JOINTS
+            or (proposal.detection and proposal.detection.score >= convincing_detection)
+        )
     ]
     if not looks:
         return []

@@ -10,6 +10,7 @@ arXiv:2202.06934; the turns are ours).
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -39,6 +40,12 @@ def views_of(width_px: int, height_px: int) -> tuple[View, ...]:
     else:
         corners = [(0, start) for start in starts]
     return (whole, *(np.array([x, y, x + side, y + side], np.float32) for x, y in corners))
+
+
+def closest_of(views: Sequence[View], frame_size_px: tuple[int, int]) -> list[View]:
+    """Return those views in which nobody is overlooked whom another view would show larger."""
+    whole, *squares = views_of(*frame_size_px)
+    return [view for view in views if not squares or not np.array_equal(view, whole)]
 
 
 def is_cut(

@@ -5,7 +5,7 @@ then the people, each with a number that stays through crossing, turning, occlus
 absence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,10 +13,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.boxes import contains_middle, is_inside, overlaps
+from edge_pose.boxes import contains_middle, inside_share, is_inside, overlaps
 from edge_pose.likeness import box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
-from edge_pose.refusals import QUIET_WHEN_MISSED_NS, Refusals
+from edge_pose.refusals import (
+    LONGEST_QUIET_NS,
+    QUIET_WHEN_EMPTY_NS,
+    QUIET_WHEN_MISSED_NS,
+    Refusals,
+)
 from edge_pose.region import Region
 from edge_pose.sighting import (
     LEAST_LIKENESS,
@@ -33,6 +38,14 @@ from edge_pose.types import Detection, RelativePose
 _LEAST_OVERLAP: Final = 0.1
 _DRIFTED_OVERLAP: Final = 0.4
 _DOUBTFUL_QUALITY: Final = 0.5
+_GOOD_QUALITY: Final = 0.65
+"""From here on a pose needs nobody to look again whether somebody is there."""
+_COLLAPSED: Final = 0.3
+"""Of a track's quality: what is left of it when its network looks at a hand or a wall instead."""
+_LEFT_OF_QUALITY: Final = 0.7
+"""Of the quality that gives a number: with less it is taken away again."""
+_PART_INSIDE: Final = 0.7
+"""Of a box, that lies inside another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +53,16 @@ class TrackSettings:
     """How patient the tracker is."""
 
     max_people: int = 8
-    detect_every: int = 6
-    """Frames between two runs of the detector while everybody is in sight."""
+    look_round_s: float = 1.0
+    """Between two runs of the detector while everybody is well in sight and nothing else changes.
+    """
+    look_closer_s: float = 0.2
+    """The same where something changed where nobody is known to be, which may be a newcomer, or
+    where a pose is poor, which may be nobody any more.
+    """
+    search_s: float = 0.1
+    """The same while somebody is missing, or nobody is there; then a change is looked into at once.
+    """
     presence_min: float = 0.5
     joint_score_min: float = 0.3
     sure_detection: float = 0.6
@@ -49,6 +70,10 @@ class TrackSettings:
     """Someone whom detector and pose network both believe this much is reported at once."""
     confirm_after: int = 3
     """Sightings after which anyone else is reported."""
+    quality_min: float = 0.25
+    """Mean quality of the poses of whoever is reported: what a chair is taken for has less."""
+    convincing_detection: float = 0.75
+    """So sure of a body, the detector needs no good pose to be believed."""
     doubt_after: int = 5
     """Runs of the detector that may miss a person whose pose is poor."""
     stale_s: float = 0.5
@@ -73,21 +98,32 @@ class Tracker:
         self._memory = Memory(remember_s=settings.remember_s, reach=settings.reach)
         self._refusals = Refusals()
         self._next_number = 1
-        self._frames_undetected = 0
+        self._detected_ns: int | None = None
         self._at_ns = 0
         self._frame_size_px = (0, 0)
 
-    def detection_due(self, at_ns: int) -> bool:
+    def detection_due(self, at_ns: int, *, changed: Callable[[], bool]) -> bool:
         """Whether this frame needs the detector: on schedule, or when anybody is missing.
 
-        Time that runs backwards means that the source started again: then everybody is.
+        `changed` tells, when it matters, whether something did where nobody is known to be.  Time
+        that runs backwards means that the source started again: then everybody is missing.
         """
-        return (
-            at_ns < self._at_ns
-            or not self._tracks
-            or any(not track.visible for track in self._tracks)
-            or self._frames_undetected + 1 >= self._settings.detect_every
-        )
+        if self._detected_ns is None or at_ns < self._at_ns:
+            return True
+        settings = self._settings
+        since_s = seconds(self._detected_ns, at_ns)
+        if not self._tracks:
+            return since_s >= settings.search_s or changed()
+        if any(not track.visible for track in self._tracks):
+            return since_s >= settings.search_s
+        if since_s < settings.look_closer_s:
+            return False
+        poor = any(quality(track.pose) < _GOOD_QUALITY for track in self._tracks)
+        return since_s >= settings.look_round_s or poor or changed()
+
+    def boxes_at(self, at_ns: int) -> list[Float32[np.ndarray, "4"]]:
+        """Say where everybody should be by now."""
+        return [track.box_at(at_ns) for track in self._tracks]
 
     @property
     def memory_size(self) -> int:
@@ -114,7 +150,7 @@ class Tracker:
             )
         self._memory.rescale(scale)
         self._refusals.clear()
-        self._frames_undetected = self._settings.detect_every
+        self._detected_ns = None
 
     def expect(self, at_ns: int, *, frame_size_px: tuple[int, int]) -> list[Region]:
         """Say where everybody in sight should be by now: to be looked at while the detector works.
@@ -148,7 +184,8 @@ class Tracker:
             self._memory.clear()
             self._refusals.clear()
         self._at_ns, self._frame_size_px = at_ns, frame_size_px
-        self._frames_undetected = 0 if detections is not None else self._frames_undetected + 1
+        if detections is not None:
+            self._detected_ns = at_ns
         expected = _boxes([track.box_at(at_ns) for track in self._tracks])
         found = list(detections or ())
         boxes = _boxes([detection.box_px for detection in found])
@@ -168,17 +205,19 @@ class Tracker:
                 if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
                     box, region = detection.box_px, None
             hopeless = not track.visible and self._refusals.cover(
-                box, at_ns, quiet_ns=QUIET_WHEN_MISSED_NS
+                box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS
             )
             if is_inside(box, frame_size_px) and not hopeless:
                 proposals.append(
                     Proposal(box_px=box, region=region, track=track, detection=detection)
                 )
         taken = set(partner.values())
+        longest_ns = LONGEST_QUIET_NS if self._tracks else QUIET_WHEN_EMPTY_NS
         proposals.extend(
             Proposal(box_px=detection.box_px, region=None, track=None, detection=detection)
             for index, detection in enumerate(found)
-            if index not in taken and not self._refusals.cover(detection.box_px, at_ns)
+            if index not in taken
+            and not self._refusals.cover(detection.box_px, at_ns, longest_ns=longest_ns)
         )
         return proposals[: self._settings.max_people]
 
@@ -191,6 +230,7 @@ class Tracker:
             poses,
             presence_min=self._settings.presence_min,
             joint_score_min=self._settings.joint_score_min,
+            convincing_detection=self._settings.convincing_detection,
         )
         seen = {id(proposal) for sighting in sightings for proposal in sighting.proposals}
         for proposal in proposals:
@@ -199,19 +239,35 @@ class Tracker:
         pairs = assign(fit(self._tracks, sightings, at_ns), least=LEAST_LIKENESS)
         for track in self._tracks:
             track.visible = False
+        fallen = {
+            column
+            for row, column in pairs
+            if self._fell_apart(self._tracks[row], sightings[column])
+        }
         for row, column in pairs:
-            self._see(self._tracks[row], sightings[column], at_ns)
+            if column not in fallen:
+                self._see(self._tracks[row], sightings[column], at_ns)
         assigned = {column for _, column in pairs}
         for column, sighting in enumerate(sightings):
             if column not in assigned and sighting.detection is not None:
                 self._meet(sighting, at_ns)
-        self._part(sightings, at_ns)
+        self._part([s for column, s in enumerate(sightings) if column not in fallen], at_ns)
         reported = [track for track in self._tracks if track.number is not None]
         return sorted(reported, key=lambda track: track.number or 0)
+
+    def _fell_apart(self, track: Track, sighting: Sighting) -> bool:
+        """Tell whether a pose fell apart where the detector sees nobody: its person was lost."""
+        if quality(sighting.pose) >= _COLLAPSED * track.quality:
+            return False
+        found = sighting.detection
+        box = box_of(sighting.pose, self._settings.joint_score_min)
+        return found is None or overlaps(box[None], found.box_px[None])[0, 0] < _DRIFTED_OVERLAP
 
     def _see(self, track: Track, sighting: Sighting, at_ns: int) -> None:
         """Move a track to where its person was seen."""
         track.see(sighting.pose, at_ns, joint_score_min=self._settings.joint_score_min)
+        if sighting.detection is not None:
+            track.detection_score = max(track.detection_score, sighting.detection.score)
         self._name(track, at_ns)
 
     def _meet(self, sighting: Sighting, at_ns: int) -> None:
@@ -230,6 +286,7 @@ class Tracker:
         if len(self._tracks) >= settings.max_people:
             return
         detection = sighting.detection
+        assert detection is not None
         track = Track(
             number=None,
             pose=sighting.pose,
@@ -237,9 +294,11 @@ class Tracker:
             seen_ns=at_ns,
             entered_px=box,
             entered_ns=at_ns,
-            is_sure=detection is not None
-            and detection.score >= settings.sure_detection
+            detected_px=detection.box_px,
+            detection_score=detection.score,
+            is_sure=detection.score >= settings.sure_detection
             and sighting.pose.presence >= settings.sure_presence,
+            quality=quality(sighting.pose),
             appearance=looks,
         )
         self._tracks.append(track)
@@ -251,7 +310,9 @@ class Tracker:
         A number that was reported never changes, so it waits for the clothes where they decide.
         """
         settings = self._settings
-        if track.number is not None:
+        if track.number is not None or not self._looks_like_somebody(track):
+            return
+        if track.quality < _GOOD_QUALITY and self._is_part_of_somebody(track):
             return
         if (
             track.appearance is None
@@ -264,12 +325,39 @@ class Tracker:
             track.number = self._next_number
             self._next_number += 1
 
+    def _is_part_of_somebody(self, track: Track) -> bool:
+        """Tell whether a track lies on somebody of whom more is seen: a hand held out, a shirt."""
+        return any(
+            inside_share(track.box_px, other.box_px) >= _PART_INSIDE
+            for other in self._tracks
+            if other is not track and other.number is not None and other.quality > track.quality
+        )
+
+    def _is_nobody(self, track: Track) -> bool:
+        """Tell whether a track was seen often enough without looking like anybody."""
+        if track.number is None:
+            return track.sightings >= self._settings.confirm_after and (
+                not self._looks_like_somebody(track) or self._is_part_of_somebody(track)
+            )
+        return not self._looks_like_somebody(track, share=_LEFT_OF_QUALITY)
+
+    def _looks_like_somebody(self, track: Track, share: float = 1.0) -> bool:
+        """Tell whether either network is convinced: chairs and hands convince none."""
+        settings = self._settings
+        return (
+            track.quality >= share * settings.quality_min
+            or track.detection_score >= settings.convincing_detection
+        )
+
     def _part(self, sightings: Sequence[Sighting], at_ns: int) -> None:
         """Let go of tracks that have no person of their own any more."""
         settings = self._settings
         kept = []
         for track in self._tracks:
-            if track.visible:
+            if self._is_nobody(track):
+                self._refusals.add(track.detected_px, at_ns)
+                gone = True
+            elif track.visible:
                 gone = (
                     track.unconfirmed >= (1 if track.number is None else settings.doubt_after)
                     and quality(track.pose) < _DOUBTFUL_QUALITY

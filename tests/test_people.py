@@ -153,8 +153,11 @@ def test_a_number_is_no_identity_after_ten_seconds_away_and_starts_again_with_th
 def test_nobody_in_the_frame_is_nobody(world: World, bundle: Bundle) -> None:
     estimator = estimator_of(world, bundle)
     assert [estimator.process(world.frame(sequence)) for sequence in range(3)] == [[], [], []]
-    # The first frame is swept: as a whole, and in two squares.
-    assert (world.searches, world.looks) == (5, 0)
+    # The first frame is swept: as a whole, and in two squares; then one view ten times a second.
+    assert (world.searches, world.looks) == (3, 0)
+    for sequence in range(3, 31):
+        estimator.process(world.frame(sequence))
+    assert (world.searches, world.looks) == (3 + 10, 0)
 
 
 def test_only_who_is_new_is_looked_at_several_times(world: World, bundle: Bundle) -> None:
@@ -183,19 +186,20 @@ def test_a_square_holds_the_whole_body_of_somebody_behind_a_table(
 
 
 def test_the_detector_rests_while_everybody_is_in_sight(world: World, bundle: Bundle) -> None:
-    settings = replace(UNFILTERED, tracking=TrackSettings(detect_every=10))
+    settings = replace(UNFILTERED, tracking=TrackSettings(look_round_s=1.0))
     estimator = estimator_of(world, bundle, settings)
-    world.people = [Person(root_m=(0.0, 0.1, 3.0))]
-    for sequence in range(41):
+    for sequence in range(121):
+        # Whoever walks does not wake it either: it is known who moves there.
+        world.people = [Person(root_m=(-0.5 + 0.01 * sequence, 0.1, 3.0))]
         estimator.process(world.frame(sequence))
-    # Three views of the first frame, then one in ten frames.
+    # Three views of the first frame, then one a second.
     assert world.searches == 3 + 4
 
 
 def test_a_newcomer_is_found_on_schedule_and_a_loss_is_looked_into_at_once(
     world: World, bundle: Bundle
 ) -> None:
-    settings = replace(UNFILTERED, tracking=TrackSettings(detect_every=5))
+    settings = replace(UNFILTERED, tracking=TrackSettings(look_closer_s=0.15, look_round_s=9.0))
     estimator = estimator_of(world, bundle, settings)
     here, newcomer = Person(root_m=(-0.7, 0.1, 3.0)), Person(root_m=(0.8, 0.1, 3.0))
     counts = []
@@ -206,9 +210,10 @@ def test_a_newcomer_is_found_on_schedule_and_a_loss_is_looked_into_at_once(
     assert counts[9:12] == [1, 2, 2]
     searches = world.searches
     world.people = [here]
-    for sequence in range(21, 24):
+    for sequence in range(21, 31):
         estimator.process(world.frame(sequence))
-    assert world.searches >= searches + 2
+    # Ten times a second, until the loss is given up after half a second.
+    assert world.searches >= searches + 3
 
 
 @pytest.mark.parametrize("size", [(3840, 2160), (320, 240)])

@@ -1,0 +1,110 @@
+"""Whom the appliance reports, and whom it invents: detector, pose network and tracker together.
+
+    python -m benchmarks.reported --rendered FOLDER … --workers LABELS [--quality 0 0.25 …]
+
+In: rendered folders, whose truth is exact, and labels of the workers set (`python -m train label
+workers`), of which only the heads that its authors drew are used, in groups held out from training.
+Out: a Markdown table.  Every picture is shown for a few frames, as by a camera before which nobody
+moves, and whoever is reported in the last of them counts.
+
+*Rendered*: somebody is to be found when three tenths of them are visible and they are at least a
+tenth of the picture's shorter side high, and is by a box that overlaps what is visible by a fifth:
+boxes of poses also hold what is hidden.  Whose box overlaps nobody so far is invented.  *Drawn
+heads*: found if the head's middle lies in the upper half of a box; bodies without a drawn head are
+common, so inventions cannot be counted.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Final, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.detector import Scene, Tally, drawn_heads, rendered
+from edge_pose import camera
+from edge_pose.bundle import Bundle, open_bundle, packaged
+from edge_pose.clock import NS_PER_S
+from edge_pose.config import Tier
+from edge_pose.engines import Engines
+from edge_pose.errors import EdgePoseError
+from edge_pose.people import EstimatorSettings, PoseEstimator
+from edge_pose.runtime import open_engines
+from edge_pose.track import TrackSettings
+from edge_pose.types import Frame
+from train.confidence import markdown_table
+from train.detector_refresh import KNOWN_IOU
+
+FRAMES: Final = 5
+"""Enough to confirm whoever is not beyond doubt at first sight."""
+FPS: Final = 30
+
+
+def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, quality: float) -> np.ndarray:
+    """Show a picture for some frames; return the boxes of whom the last one reports."""
+    estimator = PoseEstimator(
+        bundle,
+        engines=engines,
+        intrinsics_for=camera.assume,
+        settings=EstimatorSettings(tracking=TrackSettings(quality_min=quality)),
+    )
+    boxes: list[np.ndarray] = []
+    for number in range(FRAMES):
+        frame = Frame(
+            image=scene.image,
+            sequence=number,
+            captured_ns=number * NS_PER_S // FPS,
+            captured_at_ms=0,
+        )
+        boxes = [person.box_px for person in estimator.process(frame) if not person.stale]
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def rows_of(
+    name: str, scenes: Iterable[Scene], bundle: Bundle, qualities: list[float], *, heads: bool
+) -> list[tuple[str, ...]]:
+    """Count a set at each least quality."""
+    tallies = {quality: Tally() for quality in qualities}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        carried = open_engines(bundle, stack, folder=Path(folder), choice="onnx")
+        for scene in tqdm(scenes, desc=name, unit="picture", file=sys.stderr):
+            for quality, tally in tallies.items():
+                boxes = boxes_reported(bundle, carried.engines, scene, quality)
+                tally.add(scene, boxes, least=KNOWN_IOU)
+    return [tally.row(name, quality, heads=heads) for quality, tally in tallies.items()]
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reported", description=__doc__)
+    parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="by train synth")
+    parser.add_argument("--workers", type=Path, help="labels of the workers set")
+    parser.add_argument("--tier", choices=get_args(Tier), default="fast")
+    parser.add_argument("--most", type=int, default=300, help="pictures of each set")
+    parser.add_argument(
+        "--quality", type=float, nargs="+", default=[TrackSettings().quality_min], help="least mean"
+    )
+    arguments = parser.parse_args()
+    rows = []
+    try:
+        bundle = open_bundle(packaged(arguments.tier))
+        for folder in arguments.rendered:
+            scenes = islice(rendered(folder), arguments.most)
+            rows += rows_of(folder.name, scenes, bundle, arguments.quality, heads=False)
+        if arguments.workers:
+            heads = islice(drawn_heads(arguments.workers), arguments.most)
+            rows += rows_of("drawn heads", heads, bundle, arguments.quality, heads=True)
+    except EdgePoseError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(markdown_table(("set", "quality", "pictures", "people", "found", "invented"), rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
