@@ -113,7 +113,7 @@ class PoseEstimator:
             with self._timed("track"):
                 expected = self._tracker.expect(frame.captured_ns, frame_size_px=size)
                 boxes = self._tracker.boxes_at(frame.captured_ns)
-                changed = partial(self._change.changed, frame.image, boxes)
+                changed = partial(self._change.changed, frame.image, boxes, frame.captured_ns)
                 due = self._tracker.detection_due(frame.captured_ns, changed=changed)
             if due:
                 views = self._sweep.next_views(*size)

@@ -122,6 +122,12 @@ class Proposal:
     track: Track | None
     detection: Detection | None
 
+    @property
+    def detection_score(self) -> float:
+        """How sure the detector is, or ever was, that somebody is there; 0 when it never was."""
+        now = 0.0 if self.detection is None else self.detection.score
+        return now if self.track is None else max(now, self.track.detection_score)
+
 
 @dataclass(slots=True, kw_only=True)
 class Sighting:
@@ -155,7 +161,7 @@ def fold(
         if pose.presence >= presence_min
         and (
             np.count_nonzero(pose.scores >= joint_score_min) >= FEWEST_JOINTS
-            or (proposal.detection and proposal.detection.score >= convincing_detection)
+            or proposal.detection_score >= convincing_detection
         )
     ]
     if not looks:

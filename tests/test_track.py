@@ -56,7 +56,8 @@ class Stage:
             if self.tracker.detection_due(self.at_ns, changed=lambda: changed)
             else None
         )
-        proposals = self.tracker.propose(self.at_ns, found, frame_size_px=SIZE, views=WHOLE)
+        views = [] if found is None else WHOLE
+        proposals = self.tracker.propose(self.at_ns, found, frame_size_px=SIZE, views=views)
         looks = [self._look(proposal, poses) for proposal in proposals]
         return self.tracker.update(self.at_ns, proposals, looks)
 
