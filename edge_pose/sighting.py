@@ -122,11 +122,14 @@ class Proposal:
     track: Track | None
     detection: Detection | None
 
-    @property
-    def detection_score(self) -> float:
-        """How sure the detector is, or ever was, that somebody is there; 0 when it never was."""
-        now = 0.0 if self.detection is None else self.detection.score
-        return now if self.track is None else max(now, self.track.detection_score)
+    def is_of_somebody_known(self, convincing_detection: float) -> bool:
+        """Tell whether this is about somebody of whom the detector was once convinced."""
+        track = self.track
+        return (
+            track is not None
+            and track.number is not None
+            and track.detection_score >= convincing_detection
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,7 +156,7 @@ def fold(
 ) -> list[Sighting]:
     """Drop what is no person, and make one sighting of several looks at the same one.
 
-    Where the detector is convinced, somebody may be there of whom no joint is sure.
+    Of somebody who is followed, and of whom the detector was convinced, no joint need be sure.
     """
     looks = [
         (pose, proposal)
@@ -161,7 +164,7 @@ def fold(
         if pose.presence >= presence_min
         and (
             np.count_nonzero(pose.scores >= joint_score_min) >= FEWEST_JOINTS
-            or proposal.detection_score >= convincing_detection
+            or proposal.is_of_somebody_known(convincing_detection)
         )
     ]
     if not looks:

@@ -13,7 +13,16 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.boxes import contains_middle, inside_share, is_inside, overlaps
+from edge_pose.boxes import contains_middle, is_inside, overlaps
+from edge_pose.doubt import (
+    COLLAPSED,
+    DOUBTFUL_QUALITY,
+    DRIFTED_OVERLAP,
+    GOOD_QUALITY,
+    fell_apart,
+    is_nobody,
+    is_part_of_somebody,
+)
 from edge_pose.likeness import box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
 from edge_pose.refusals import (
@@ -36,16 +45,6 @@ from edge_pose.sweep import View
 from edge_pose.types import Detection, RelativePose
 
 _LEAST_OVERLAP: Final = 0.1
-_DRIFTED_OVERLAP: Final = 0.4
-_DOUBTFUL_QUALITY: Final = 0.5
-_GOOD_QUALITY: Final = 0.65
-"""From here on a pose needs nobody to look again whether somebody is there."""
-_COLLAPSED: Final = 0.3
-"""Of a track's quality: what is left of it when its network looks at a hand or a wall instead."""
-_LEFT_OF_QUALITY: Final = 0.7
-"""Of the quality that gives a number: with less it is taken away again."""
-_PART_INSIDE: Final = 0.7
-"""Of a box, that lies inside another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +117,7 @@ class Tracker:
             return since_s >= settings.search_s
         if since_s < settings.look_closer_s:
             return False
-        poor = any(quality(track.pose) < _GOOD_QUALITY for track in self._tracks)
+        poor = any(quality(track.pose) < GOOD_QUALITY for track in self._tracks)
         return since_s >= settings.look_round_s or poor or changed()
 
     def boxes_at(self, at_ns: int) -> list[Float32[np.ndarray, "4"]]:
@@ -202,7 +201,8 @@ class Tracker:
             region: Region | None = track.region_at(at_ns)
             if matched is not None:
                 detection = found[matched]
-                if not track.visible or overlap[index, matched] < _DRIFTED_OVERLAP:
+                lost = not track.visible or quality(track.pose) < COLLAPSED
+                if lost or overlap[index, matched] < DRIFTED_OVERLAP:
                     box, region = detection.box_px, None
             hopeless = not track.visible and self._refusals.cover(
                 box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS
@@ -225,11 +225,12 @@ class Tracker:
         self, at_ns: int, proposals: Sequence[Proposal], poses: Sequence[RelativePose]
     ) -> list[Track]:
         """Take in what was seen in the proposed boxes; return whom to report, by number."""
+        joint_score_min = self._settings.joint_score_min
         sightings = fold(
             proposals,
             poses,
             presence_min=self._settings.presence_min,
-            joint_score_min=self._settings.joint_score_min,
+            joint_score_min=joint_score_min,
             convincing_detection=self._settings.convincing_detection,
         )
         seen = {id(proposal) for sighting in sightings for proposal in sighting.proposals}
@@ -242,7 +243,7 @@ class Tracker:
         fallen = {
             column
             for row, column in pairs
-            if self._fell_apart(self._tracks[row], sightings[column])
+            if fell_apart(self._tracks[row], sightings[column], joint_score_min=joint_score_min)
         }
         for row, column in pairs:
             if column not in fallen:
@@ -254,14 +255,6 @@ class Tracker:
         self._part([s for column, s in enumerate(sightings) if column not in fallen], at_ns)
         reported = [track for track in self._tracks if track.number is not None]
         return sorted(reported, key=lambda track: track.number or 0)
-
-    def _fell_apart(self, track: Track, sighting: Sighting) -> bool:
-        """Tell whether a pose fell apart where the detector sees nobody: its person was lost."""
-        if quality(sighting.pose) >= _COLLAPSED * track.quality:
-            return False
-        found = sighting.detection
-        box = box_of(sighting.pose, self._settings.joint_score_min)
-        return found is None or overlaps(box[None], found.box_px[None])[0, 0] < _DRIFTED_OVERLAP
 
     def _see(self, track: Track, sighting: Sighting, at_ns: int) -> None:
         """Move a track to where its person was seen."""
@@ -310,9 +303,9 @@ class Tracker:
         A number that was reported never changes, so it waits for the clothes where they decide.
         """
         settings = self._settings
-        if track.number is not None or not self._looks_like_somebody(track):
+        if track.number is not None or track.quality < settings.quality_min:
             return
-        if track.quality < _GOOD_QUALITY and self._is_part_of_somebody(track):
+        if is_part_of_somebody(track, self._tracks):
             return
         if (
             track.appearance is None
@@ -325,42 +318,24 @@ class Tracker:
             track.number = self._next_number
             self._next_number += 1
 
-    def _is_part_of_somebody(self, track: Track) -> bool:
-        """Tell whether a track lies on somebody of whom more is seen: a hand held out, a shirt."""
-        return any(
-            inside_share(track.box_px, other.box_px) >= _PART_INSIDE
-            for other in self._tracks
-            if other is not track and other.number is not None and other.quality > track.quality
-        )
-
-    def _is_nobody(self, track: Track) -> bool:
-        """Tell whether a track was seen often enough without looking like anybody."""
-        if track.number is None:
-            return track.sightings >= self._settings.confirm_after and (
-                not self._looks_like_somebody(track) or self._is_part_of_somebody(track)
-            )
-        return not self._looks_like_somebody(track, share=_LEFT_OF_QUALITY)
-
-    def _looks_like_somebody(self, track: Track, share: float = 1.0) -> bool:
-        """Tell whether either network is convinced: chairs and hands convince none."""
-        settings = self._settings
-        return (
-            track.quality >= share * settings.quality_min
-            or track.detection_score >= settings.convincing_detection
-        )
-
     def _part(self, sightings: Sequence[Sighting], at_ns: int) -> None:
         """Let go of tracks that have no person of their own any more."""
         settings = self._settings
         kept = []
         for track in self._tracks:
-            if self._is_nobody(track):
+            if is_nobody(
+                track,
+                self._tracks,
+                quality_min=settings.quality_min,
+                confirm_after=settings.confirm_after,
+                convincing_detection=settings.convincing_detection,
+            ):
                 self._refusals.add(track.detected_px, at_ns)
                 gone = True
             elif track.visible:
                 gone = (
                     track.unconfirmed >= (1 if track.number is None else settings.doubt_after)
-                    and quality(track.pose) < _DOUBTFUL_QUALITY
+                    and quality(track.pose) < DOUBTFUL_QUALITY
                 )
             else:
                 gone = (

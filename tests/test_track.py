@@ -446,10 +446,15 @@ def test_a_chair_that_the_networks_half_believe_in_is_never_reported_and_soon_le
     assert stage.tracker.memory_size == 0
 
 
-def test_a_body_beyond_doubt_needs_no_good_pose() -> None:
-    stage = Stage()
+def test_who_was_beyond_doubt_may_hide_all_joints_but_no_newcomer_may() -> None:
     hidden = replace(pose_at(300, presence=0.6), scores=np.full(NUM_JOINTS, 0.1, np.float32))
-    assert [numbers(stage.play(hidden, score=0.85)) for _ in range(4)] == [[], [], [1], [1]]
+    for seen_before, expected in ((1, [1]), (0, [])):
+        stage = Stage()
+        for _ in range(seen_before):
+            stage.play(pose_at(300), score=0.85)
+        for _ in range(30):
+            tracks = stage.play(hidden, score=0.85)
+        assert numbers([track for track in tracks if track.visible]) == expected
 
 
 def test_a_hand_held_out_is_nobody_beside_whom_it_belongs_to() -> None:

@@ -1,0 +1,69 @@
+"""Is that anybody at all: what speaks against a track or a sighting of it.
+
+In: tracks, and sightings as `edge_pose/sighting.py` makes them.  Out: yes or no.
+
+Both networks take a chair, a jacket or a hand held out for somebody now and then, but not for long
+and not both of them; their poses are worth little.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from edge_pose.boxes import inside_share, overlaps
+from edge_pose.likeness import box_of, quality
+from edge_pose.sighting import Sighting, Track
+
+GOOD_QUALITY: Final = 0.65
+"""From here on a pose needs nobody to look again whether somebody is there."""
+DOUBTFUL_QUALITY: Final = 0.5
+"""Below it, whoever the detector misses again and again is let go."""
+COLLAPSED: Final = 0.3
+"""Of a pose's quality, or of a track's: what is left when the network looks at a wall instead."""
+DRIFTED_OVERLAP: Final = 0.4
+"""What looks share less with the detector's box have left whom it is about."""
+_LEFT_OF_QUALITY: Final = 0.7
+"""Of the quality that gives a number: with less it is taken away again."""
+_PART_INSIDE: Final = 0.7
+"""Of a box, that lies inside another."""
+
+
+def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> bool:
+    """Tell whether a pose fell apart where the detector sees nobody: its person was lost."""
+    if quality(sighting.pose) >= COLLAPSED * track.quality:
+        return False
+    if sighting.detection is None:
+        return True
+    box = box_of(sighting.pose, joint_score_min)
+    shared = overlaps(box[None], sighting.detection.box_px[None])[0, 0]
+    return bool(shared < DRIFTED_OVERLAP)
+
+
+def is_part_of_somebody(track: Track, tracks: Sequence[Track]) -> bool:
+    """Tell whether a track lies on somebody of whom more is seen: a hand held out, a shirt."""
+    return track.quality < GOOD_QUALITY and any(
+        inside_share(track.box_px, other.box_px) >= _PART_INSIDE
+        for other in tracks
+        if other is not track and other.number is not None and other.quality > track.quality
+    )
+
+
+def is_nobody(
+    track: Track,
+    tracks: Sequence[Track],
+    *,
+    quality_min: float,
+    confirm_after: int,
+    convincing_detection: float,
+) -> bool:
+    """Tell whether a track was seen often enough without looking like anybody.
+
+    Somebody who was reported may hide for a while, where the detector was convinced of them.
+    """
+    if track.number is None:
+        return track.sightings >= confirm_after and (
+            track.quality < quality_min or is_part_of_somebody(track, tracks)
+        )
+    return (
+        track.quality < _LEFT_OF_QUALITY * quality_min
+        and track.detection_score < convincing_detection
+    )
