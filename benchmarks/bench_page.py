@@ -33,8 +33,9 @@ FILE` wrote; measure and run it again instead of editing.
   as they go, by the loop of `edge-pose run`, after {WARM_UP} frames that are not counted.
 * Every camera is a process of its own with its own networks, as systemd runs them; all measure at
   the same time, and the rate is that of all their frames until the last is done.
-* Percentiles of a stage are over the frames in which it ran: the detector runs in every sixth while
-  everybody is in sight. Means are over all frames and sum up to the whole. A network that works
+* Percentiles of a stage are over the frames in which it ran: the detector runs once a second while
+  everybody is well in sight and nothing changes elsewhere, five times a second otherwise. Means
+  are over all frames and sum up to the whole. A network that works
   beside the loop is counted by what the loop waits for it, and so is a recording's decoder.
 * **networks alone** repeats the same runs of the networks with nothing between them, those of a
   frame as many at a time as the engine takes; the ratio of the rates is what everything else

@@ -137,8 +137,9 @@ def test_stages_sum_to_about_the_whole(measured: Measured) -> None:
     assert case.frames == 12
     assert case.size_px == (320, 240)
     assert case.seen == 1.0
-    assert set(costs) >= set(LINES)
-    assert costs["detect"].share < 1.0 == costs["pose"].share
+    # Twelve frames of somebody in good sight are over before the detector looks round.
+    assert set(costs) >= set(LINES) - {"detect"}
+    assert costs["pose"].share == 1.0
     parts = [cost.mean_ms for name, cost in costs.items() if name in (*STAGES, "rest")]
     assert sum(parts) == pytest.approx(costs[WHOLE].mean_ms, abs=0.01)
     assert 0.0 <= costs["rest"].p50_ms < 0.25 * costs[WHOLE].p50_ms

@@ -1,12 +1,13 @@
 """`python -m train evaluate`: measure a pose network on people it was not trained on.
 
 In: `pose.onnx`, rendered people of another site, and real groups held out from training.  Out:
-tables in Markdown on standard output and the same figures as JSON.  `--fit-scores` turns the
-outcomes into a calibration instead.
+tables in Markdown on standard output, the same figures as JSON, and reliability diagrams as SVG for
+light and for dark pages.  `--fit-scores` turns the outcomes into a calibration instead.
 """
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,13 @@ from jaxtyping import Bool, Float32
 
 from edge_pose import skeleton
 from train.calibrate import fit_calibration
-from train.confidence import bootstrap_mean, joint_table, reliability, reliability_table
+from train.confidence import (
+    Reliability,
+    bootstrap_mean,
+    joint_table,
+    reliability,
+    reliability_table,
+)
 from train.holdout import Predictions, predict
 from train.metrics import (
     LIKELY,
@@ -27,6 +34,8 @@ from train.metrics import (
 )
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.pose_loss import SCORE_RADIUS_PX
+from train.report_figures import reliability_chart
+from train.report_rows import honesty
 from train.student import INPUT_SIZE_PX
 
 
@@ -41,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--most", type=int, default=2000, help="people taken from each kind")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--figures", type=Path, help="write the figures as JSON")
+    parser.add_argument("--charts", type=Path, help="folder for reliability diagrams")
     parser.add_argument("--fit-scores", type=Path, help="write a calibration, do not report")
 
 
@@ -64,6 +74,13 @@ def main(arguments: argparse.Namespace) -> None:
     figures = {name: report(name, predictions) for name, predictions in found.items()}
     if arguments.figures is not None:
         arguments.figures.write_text(json.dumps(figures, indent=1))
+    if arguments.charts is not None:
+        arguments.charts.mkdir(parents=True, exist_ok=True)
+        for name, predictions in found.items():
+            chart = reliability_chart(honesty(name, _reliability(predictions)))
+            kept = arguments.charts / re.sub(r"[^a-z0-9]+", "-", f"reliability {name}".lower())
+            kept.with_suffix(".svg").write_bytes(chart.light)
+            kept.with_name(f"{kept.name}-dark.svg").write_bytes(chart.dark)
 
 
 def report(name: str, found: Predictions) -> dict[str, object]:
@@ -94,14 +111,14 @@ def report(name: str, found: Predictions) -> dict[str, object]:
         interval = bootstrap_mean(errors)
         figures[label] = asdict(interval)
         _write(f"* {label}: {interval.text(2 if '%' in label else 1)}")
-    honesty = reliability(found.scores[judged], _right(found)[judged])
-    figures["expected calibration error"] = honesty.expected_error
-    _write(f"* expected calibration error of the scores: {honesty.expected_error:.3f}\n")
+    scores = _reliability(found)
+    figures["expected calibration error"] = scores.expected_error
+    _write(f"* expected calibration error of the scores: {scores.expected_error:.3f}\n")
     by_joint = {
         label: errors for label, errors in columns.items() if errors.shape[1] == skeleton.NUM_JOINTS
     }
     _write(joint_table(skeleton.JOINTS, by_joint))
-    _write("\n" + reliability_table(honesty))
+    _write("\n" + reliability_table(scores))
     return figures
 
 
@@ -112,6 +129,11 @@ def _calibrate(found: list[Predictions]) -> dict[str, object]:
     right = np.concatenate([_right(predictions) for predictions in found])
     calibration = fit_calibration(logits.astype(np.float32), right, judged)
     return asdict(calibration)
+
+
+def _reliability(found: Predictions) -> Reliability:
+    judged = found.weight_2d >= LIKELY
+    return reliability(found.scores[judged], _right(found)[judged])
 
 
 def _right(found: Predictions) -> Bool[np.ndarray, "people joints"]:
