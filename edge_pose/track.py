@@ -212,14 +212,20 @@ class Tracker:
                     Proposal(box_px=box, region=region, track=track, detection=detection)
                 )
         taken = set(partner.values())
-        longest_ns = LONGEST_QUIET_NS if self._tracks else QUIET_WHEN_EMPTY_NS
         proposals.extend(
             Proposal(box_px=detection.box_px, region=None, track=None, detection=detection)
             for index, detection in enumerate(found)
-            if index not in taken
-            and not self._refusals.cover(detection.box_px, at_ns, longest_ns=longest_ns)
+            if index not in taken and not self._was_refused(detection, at_ns)
         )
         return proposals[: self._settings.max_people]
+
+    def _was_refused(self, detection: Detection, at_ns: int) -> bool:
+        """Tell whether nobody was seen here lately; a body beyond doubt is looked at again soon."""
+        if detection.score >= self._settings.convincing_detection:
+            longest_ns = QUIET_WHEN_MISSED_NS
+        else:
+            longest_ns = LONGEST_QUIET_NS if self._tracks else QUIET_WHEN_EMPTY_NS
+        return self._refusals.cover(detection.box_px, at_ns, longest_ns=longest_ns)
 
     def update(
         self, at_ns: int, proposals: Sequence[Proposal], poses: Sequence[RelativePose]

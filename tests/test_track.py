@@ -387,7 +387,7 @@ def test_whoever_left_later_than_somebody_entered_is_not_that_one() -> None:
 
 def test_what_the_network_has_refused_is_left_alone_for_half_a_second_where_nobody_is() -> None:
     stage = Stage()
-    coat = detection_of(pose_at(400.0))
+    coat = detection_of(pose_at(400.0), score=0.6)
 
     def looks_at(at_ms: int) -> int:
         proposals = stage.tracker.propose(at_ms * MS, [coat], frame_size_px=SIZE, views=WHOLE)
@@ -396,6 +396,19 @@ def test_what_the_network_has_refused_is_left_alone_for_half_a_second_where_nobo
         return len(proposals)
 
     assert [looks_at(at_ms) for at_ms in (0, 200, 490, 510, 700)] == [1, 0, 0, 1, 0]
+
+
+def test_a_body_beyond_doubt_is_looked_at_again_soon_though_nobody_was_seen_in_it() -> None:
+    stage = Stage()
+    man = detection_of(pose_at(400.0), score=0.87)
+    looks = []
+    for at_ms in (0, 50, 150):
+        proposals = stage.tracker.propose(at_ms * MS, [man], frame_size_px=SIZE, views=WHOLE)
+        stage.tracker.update(
+            at_ms * MS, proposals, [pose_at(-900.0, presence=0.02)] * len(proposals)
+        )
+        looks.append(len(proposals))
+    assert looks == [1, 0, 1]
 
 
 def test_what_is_expected_of_somebody_in_sight_is_what_is_proposed_then() -> None:
