@@ -60,7 +60,7 @@ class TrackSettings:
     where a pose is poor, which may be nobody any more.
     """
     search_s: float = 0.1
-    """The same while somebody is missing, or nobody is there; then a change is looked into at once.
+    """The same while somebody is missing, or nobody is there, when a change is looked into sooner.
     """
     presence_min: float = 0.5
     joint_score_min: float = 0.3
@@ -72,7 +72,9 @@ class TrackSettings:
     quality_min: float = 0.25
     """Mean quality of the poses of whoever is reported: what a chair is taken for has less."""
     convincing_detection: float = 0.75
-    """So sure of a body, the detector needs no good pose to be believed."""
+    """So sure of a body, the detector is believed of somebody who is followed though the pose is
+    worth nothing, and is followed up soon where nobody was seen.
+    """
     doubt_after: int = 5
     """Runs of the detector that may miss a person whose pose is poor."""
     stale_s: float = 0.5
