@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from benchmarks import rivals
 from benchmarks.clip_poses import ClipPoses
-from benchmarks.desk import CACHE, Truth, measure, reference_of, truth_of
+from benchmarks.desk import CACHE, Truth, measure, reference_of, truth_by_others, truth_of
 from edge_pose.crop import take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.errors import ConfigError, EdgePoseError, SourceError
@@ -184,9 +184,15 @@ def intrinsics_of(view: desk.View) -> Intrinsics:
     )
 
 
-def scene_of(sessions: list[desk.Session], interpreter: Path) -> Scene:
-    """Cut every square that the teacher knows and that shows enough of the reference."""
-    truth = truth_of(sessions, [reference_of(session, interpreter) for session in sessions])
+def scene_of(sessions: list[desk.Session], interpreter: Path, *, by_others: bool = False) -> Scene:
+    """Cut every square that the teacher knows and that shows enough of the reference.
+
+    `by_others`: in each camera, of what the other cameras agree on (`truth_by_others`).
+    """
+    if by_others:
+        truth = truth_by_others(sessions, interpreter)
+    else:
+        truth = truth_of(sessions, [reference_of(session, interpreter) for session in sessions])
     looks, sides_px, rows, counted = [], [], [], []
     first = 0
     for frames, view in [(session.frames, view) for session in sessions for view in session.views]:

@@ -16,7 +16,7 @@ cameras of a second together.
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -78,17 +78,18 @@ class Measured:
     picture_boxes: Float64[np.ndarray, "pictures joints"]
 
 
-def reference_of(session: desk.Session, interpreter: Path) -> desk.Reference:
-    """Triangulate what the heavy model sees, every picture for itself."""
+def reference_of(
+    session: desk.Session, interpreter: Path, *, without: int | None = None
+) -> desk.Reference:
+    """Triangulate what the heavy model sees, every picture for itself; or without one camera."""
     seen = [
         rivals.watch_cached(interpreter, desk.upright_clip(view, CACHE), "heavy", anew=True)
         for view in session.views
     ]
-    return desk.refer(
-        session,
-        np.stack([poses.joints_px for poses in seen]),
-        np.stack([poses.scores for poses in seen]),
-    )
+    scores = np.stack([poses.scores for poses in seen])
+    if without is not None:
+        scores[without] = 0.0
+    return desk.refer(session, np.stack([poses.joints_px for poses in seen]), scores)
 
 
 def truth_of(sessions: list[desk.Session], references: list[desk.Reference]) -> Truth:
@@ -106,6 +107,29 @@ def truth_of(sessions: list[desk.Session], references: list[desk.Reference]) -> 
         joints_px=np.concatenate(pixels_px),
         counted=np.concatenate(counted),
         seconds=np.concatenate(seconds),
+    )
+
+
+def truth_by_others(sessions: list[desk.Session], interpreter: Path) -> Truth:
+    """Show to every camera what all others agree on, so that `heavy` marks no picture of its own.
+
+    What it sees in a picture is no part of the reference there; mistakes that it makes in all other
+    cameras alike are.  All sessions have as many cameras.
+    """
+    views = range(len(sessions[0].views))
+    truths = [
+        truth_of(sessions, [reference_of(one, interpreter, without=view) for one in sessions])
+        for view in views
+    ]
+    view_of = np.concatenate([np.repeat(views, session.frames) for session in sessions])
+    pictures = np.arange(len(view_of))
+    return Truth(
+        **{
+            field.name: np.stack([getattr(truth, field.name) for truth in truths])[
+                view_of, pictures
+            ]
+            for field in fields(Truth)
+        }
     )
 
 

@@ -1,6 +1,6 @@
 """Our tiers beside MediaPipe's three networks, on every set that none of them was trained on.
 
-    python -m benchmarks.leaderboard --rendered OTHER DOCK --real LABELS … --desk DIR [--bundles …]
+    python -m benchmarks.leaderboard --rendered OTHER DOCK --real LABELS … --desk DIR [--by-others]
 
 In: folders of `train synth` and `train label` (of these the groups held out), the unpacked desk
 sessions, bundles.  Out: a Markdown table, a row a network and a column a set, with 95 % bootstrap
@@ -9,7 +9,8 @@ intervals.  Everybody sees the same squares, so networks are compared and not wh
 
 Ours is what a bundle ships.  MediaPipe's networks are its published weights in our own graph, with
 heat maps that sharpen: what they say of 25 joints is a fixed sum of what they say of their 33.
-Real labels are the heavy network's own opinion, so that in 2D `heavy` marks its own homework.
+Real labels are the heavy network's own opinion, so that in 2D `heavy` marks its own homework; at
+the desk it does not with `--by-others`.
 """
 
 import argparse
@@ -141,8 +142,9 @@ def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
     names = [domain.name for domain in domains]
     scene = None
     if arguments.desk is not None:
-        scene = adapted_desk.scene_of(desk.read_sessions(arguments.desk), rivals.prepare())
-        names.append("desk")
+        sessions = desk.read_sessions(arguments.desk)
+        scene = adapted_desk.scene_of(sessions, rivals.prepare(), by_others=arguments.by_others)
+        names.append("desk, by other cameras" if arguments.by_others else "desk")
     found: dict[str, list[Errors]] = {}
     for entry in tqdm(entries, unit="network", file=sys.stderr):
         found[entry.name] = [
@@ -160,6 +162,11 @@ def main() -> int:
     parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="by train synth")
     parser.add_argument("--real", type=Path, nargs="*", default=[], help="by train label")
     parser.add_argument("--desk", type=Path, help="folder of the unpacked desk sessions")
+    parser.add_argument(
+        "--by-others",
+        action="store_true",
+        help="at the desk, judge each camera by what the other ones see",
+    )
     parser.add_argument("--bundles", type=Path, nargs="*", help="in the place of those that ship")
     parser.add_argument("--most", type=int, default=500, help="people taken from each set")
     arguments = parser.parse_args()
