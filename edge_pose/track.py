@@ -187,7 +187,7 @@ class Tracker:
         self._at_ns, self._frame_size_px = at_ns, frame_size_px
         if detections is not None:
             self._detected_ns = at_ns
-        expected = _boxes([track.box_at(at_ns) for track in self._tracks])
+        expected = _boxes(self.boxes_at(at_ns))
         found = list(detections or ())
         boxes = _boxes([detection.box_px for detection in found])
         overlap = overlaps(expected, boxes)
