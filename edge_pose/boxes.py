@@ -1,7 +1,7 @@
 """Boxes x0, y0, x1, y1: how much two share, and which stay of many that cover each other."""
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 
 def overlaps(
@@ -9,10 +9,7 @@ def overlaps(
 ) -> Float64[np.ndarray, "a b"]:
     """Intersection over union of every pair of boxes."""
     first, second = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)[None]
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(
-        first[..., :2], second[..., :2]
-    )
-    common = np.prod(np.clip(sides, 0.0, None), axis=-1)
+    common = _common(first, second)
     areas = np.prod(first[..., 2:] - first[..., :2], axis=-1) + np.prod(
         second[..., 2:] - second[..., :2], axis=-1
     )
@@ -39,9 +36,8 @@ def contains_middle(outer_px: Float32[np.ndarray, "4"], box_px: Float32[np.ndarr
 
 def inside_share(box_px: Float32[np.ndarray, "4"], outer_px: Float32[np.ndarray, "4"]) -> float:
     """Return how much of a box's area lies in another one."""
-    sides = np.minimum(box_px[2:], outer_px[2:]) - np.maximum(box_px[:2], outer_px[:2])
     whole = float(np.prod(box_px[2:] - box_px[:2]))
-    return float(np.prod(np.clip(sides, 0.0, None))) / max(whole, 1e-9)
+    return float(_common(box_px, outer_px)) / max(whole, 1e-9)
 
 
 def is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
@@ -50,3 +46,13 @@ def is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) 
     sides = np.clip(box_px[2:], 0.0, limit) - np.clip(box_px[:2], 0.0, limit)
     whole = float(np.prod(box_px[2:] - box_px[:2]))
     return float(sides.max()) >= 8.0 and float(np.prod(sides)) >= 0.2 * whole  # noqa: PLR2004 stated above
+
+
+def _common(
+    boxes_a: Float[np.ndarray, "*a 4"], boxes_b: Float[np.ndarray, "*b 4"]
+) -> Float[np.ndarray, "*both"] | np.floating:
+    """Area that boxes share, pair by pair."""
+    sides = np.minimum(boxes_a[..., 2:], boxes_b[..., 2:]) - np.maximum(
+        boxes_a[..., :2], boxes_b[..., :2]
+    )
+    return np.prod(np.clip(sides, 0.0, None), axis=-1)

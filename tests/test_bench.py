@@ -65,6 +65,10 @@ class Engine:
         """Hold nothing."""
 
 
+FRAMES = 45
+"""So long that the detector looks round at least once."""
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle"))
@@ -72,7 +76,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    clip = write_clip(tmp_path_factory.mktemp("clip") / "walk.avi", frames=WARM_UP + 15)
+    clip = write_clip(tmp_path_factory.mktemp("clip") / "walk.avi", frames=WARM_UP + FRAMES + 3)
     plain = Config()
     return measure(
         replace(
@@ -80,7 +84,7 @@ def measured(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured
             camera=replace(plain.camera, source=str(clip)),
             model=replace(plain.model, bundle=bundle, threads=1),
         ),
-        frames=12,
+        frames=FRAMES,
     )
 
 
@@ -134,12 +138,11 @@ def test_every_stage_of_the_estimator_has_a_line() -> None:
 def test_stages_sum_to_about_the_whole(measured: Measured) -> None:
     case = case_of([measured], source="walk.avi", people=None, hottest_c=None)
     costs = case.costs
-    assert case.frames == 12
+    assert case.frames == FRAMES
     assert case.size_px == (320, 240)
     assert case.seen == 1.0
-    # Twelve frames of somebody in good sight are over before the detector looks round.
-    assert set(costs) >= set(LINES) - {"detect"}
-    assert costs["pose"].share == 1.0
+    assert set(costs) >= set(LINES)
+    assert costs["detect"].share < 1.0 == costs["pose"].share
     parts = [cost.mean_ms for name, cost in costs.items() if name in (*STAGES, "rest")]
     assert sum(parts) == pytest.approx(costs[WHOLE].mean_ms, abs=0.01)
     assert 0.0 <= costs["rest"].p50_ms < 0.25 * costs[WHOLE].p50_ms
@@ -152,7 +155,7 @@ def test_cameras_that_run_together_add_their_rates(measured: Measured) -> None:
     one = case_of([measured], source="", people=1, hottest_c=None)
     two = case_of([measured, measured], source="", people=1, hottest_c=None)
     assert two.pipeline_hz == pytest.approx(2 * one.pipeline_hz)
-    assert (two.cameras, two.frames) == (2, 24)
+    assert (two.cameras, two.frames) == (2, 2 * FRAMES)
     assert two.costs[WHOLE].mean_ms == pytest.approx(one.costs[WHOLE].mean_ms)
 
 
