@@ -13,12 +13,16 @@ from edge_pose import skeleton
 from edge_pose.errors import ConfigError
 from export.graph import export_pose
 from mim_folders import labelled_folder, rendered_folder
+from test_pose_augment import far_person
 from train.__main__ import main
-from train.asked import Asked, answers_to
+from train.asked import VIEWS, Asked, answers_to, asked_about
 from train.begin import start_of, student_from
 from train.calibrate import identity
 from train.lift_command import nearer
 from train.lifter import Lifter
+from train.pool import cut_wide
+from train.pose_augment import Augmentation
+from train.pose_data import collate
 from train.stream import Batch
 from train.student import INPUT_SIZE_PX, PoseNet
 
@@ -175,6 +179,27 @@ def test_asked_says_all_that_a_lifter_reads() -> None:
     torch.testing.assert_close(said[..., :2], answer["joints_px"])
     torch.testing.assert_close(said[..., 2], answer["score_logits"])
     torch.testing.assert_close(said[..., 3:], answer["joints_m"])
+
+
+def test_an_accelerator_is_told_the_truth_about_each_crop_that_it_is_asked_about() -> None:
+    """Each view of a wide crop comes with its own places, and in the order of the blocks."""
+    network = PoseNet("lite").eval()
+    rng = np.random.default_rng(1)
+    people = [cut_wide(far_person(seed), Augmentation(), rng) for seed in range(2)]
+    blocks = [dict(collate([person], None)) for person in people]
+    still = list(asked_about(blocks, network, Augmentation(), seed=3, first=0))
+    assert len(still) == len(blocks) * VIEWS
+    for number, batch in enumerate(still):
+        person = people[number // VIEWS]
+        np.testing.assert_allclose(batch["joints_px"][0], person.joints_px, atol=1e-3)
+        np.testing.assert_allclose(batch["joints_m"][0], person.joints_m, atol=1e-5)
+    torch.testing.assert_close(still[0]["input"], still[1]["input"])
+    moving = Augmentation(shift=0.1, turn_rad=0.5)
+    moved = list(asked_about(blocks, network, moving, seed=3, first=0))
+    assert not torch.allclose(moved[0]["joints_px"], moved[1]["joints_px"], atol=1)
+    (again,) = list(asked_about(blocks[1:], network, moving, seed=3, first=1))[:1]
+    torch.testing.assert_close(again["joints_px"], moved[VIEWS]["joints_px"])
+    torch.testing.assert_close(again["input"], moved[VIEWS]["input"])
 
 
 def test_networks_that_began_apart_have_no_mean(tmp_path: Path, lifted_run: Path) -> None:

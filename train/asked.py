@@ -4,7 +4,7 @@ In: a stream of batches whose pictures became the network's answers, and a folde
 as arrays; a folder that holds some of them already is filled up, not begun again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -15,10 +15,16 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from train.stream import Batch
+from train.distributed import device
+from train.disturb import disturbed
+from train.pool import arrived
+from train.pose_augment import Augmentation
+from train.stream import Batch, seed_of
 from train.student import PoseNet
 
-_BATCHES: Final = 16
+VIEWS: Final = 2
+"""How often an accelerator disturbs a crop that was cut once."""
+_BATCHES: Final = 8 * VIEWS
 """A file holds so many."""
 _PLACE, _SCORE = slice(0, 2), 2
 _METRES: Final = slice(3, 6)
@@ -59,6 +65,30 @@ class Answers:
             field.name: torch.from_numpy(getattr(self, field.name)[chosen])
             for field in fields(self)
         }
+
+
+@torch.no_grad()
+def asked_about(
+    blocks: Iterable[Batch], network: PoseNet, augmentation: Augmentation, *, seed: int, first: int
+) -> Iterator[Batch]:
+    """Ask a network on an accelerator about wide crops, each disturbed `VIEWS` times over.
+
+    Args:
+        blocks: made by `train.pool.cut_wide`, in bytes.
+        network: without a lifter.
+        augmentation: how far crops are disturbed.
+        seed: of how they are disturbed.
+        first: number of the first block.
+
+    """
+    asked = Asked(network).eval()
+    for number, block in enumerate(blocks, first):
+        dice = torch.Generator(device()).manual_seed(seed_of(seed, number))
+        wide = arrived(block)
+        for _ in range(VIEWS):
+            batch = disturbed(wide, augmentation, dice)
+            (said,) = asked(batch["input"])
+            yield {**batch, "input": said}
 
 
 def answers_to(after: Callable[[int], Iterable[Batch]], batches: int, folder: Path) -> Answers:

@@ -22,20 +22,23 @@ from torch import Tensor, nn
 
 from edge_pose.errors import SourceError
 from train import presets
-from train.asked import Answers, Asked, answers_to
+from train.asked import VIEWS, Answers, Asked, answers_to, asked_about
 from train.begin import student_from
 from train.distributed import device
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
 from train.lifter import Lifter, moved
+from train.pool import cut_wide
 from train.pose_augment import SETTLING, Augmentation
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
-from train.stream import batch_numbers, load
+from train.stream import batch_numbers, load, load_bytes
 from train.student import INPUT_SIZE_PX, PoseNet
 
 _DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
 """Tables and machines hide more of people at work than of those rendered."""
 _ASKED_AT_ONCE: Final = 32
+_ASKED_AT_ONCE_THERE: Final = 256
+"""On an accelerator."""
 _MOVED_SHARE: Final = 0.5
 
 
@@ -94,21 +97,36 @@ def ask(
 ) -> Answers:
     """Let the network answer so many disturbed crops of people, drawn at random."""
     folder /= f"answers-{_digest(network, people, seed)}"
+    there = device().type != "cpu"
     graph = folder / "network.onnx"
-    if not graph.exists():
+    if not there and not graph.exists():
         export_stem([Asked(network.cpu())], INPUT_SIZE_PX, graph)
-        network.to(device())
+    at_once = _ASKED_AT_ONCE_THERE if there else _ASKED_AT_ONCE
     stream = PoseBatches(
         people,
         RealPeople([], held_out=None),
         mixture=Mixture(rendered=1.0, nobody=0.0),
         augmentation=_DISTURBED,
-        batch_size=_ASKED_AT_ONCE,
+        batch_size=at_once,
         seed=seed,
-        make_stem=FrozenStem(graph),
+        make_stem=None if there else FrozenStem(graph),
     )
-    batches = -(-crops // _ASKED_AT_ONCE)
-    return answers_to(lambda first: load(stream.after(first), workers=workers), batches, folder)
+    if not there:
+        return answers_to(
+            lambda first: load(stream.after(first), workers=workers), -(-crops // at_once), folder
+        )
+    wide = stream.cut_by(cut_wide, follows=False)
+    return answers_to(
+        lambda first: asked_about(
+            load_bytes(wide.after(first // VIEWS), workers=workers),
+            network,
+            _DISTURBED,
+            seed=seed,
+            first=first // VIEWS,
+        ),
+        -(-crops // at_once),
+        folder,
+    )
 
 
 def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

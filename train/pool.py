@@ -37,6 +37,13 @@ def cut_wide(person: Person, augmentation: Augmentation, rng: np.random.Generato
     return replace(wide, joints_px=wide.joints_px - edge_px, reach_px=wide.reach_px - edge_px)
 
 
+def arrived(block: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring a block of wide crops, still in bytes, to the device, as `disturbed` wants it."""
+    there = {name: value.to(device(), non_blocking=True) for name, value in block.items()}
+    there["image"] = there.pop("input")
+    return there
+
+
 class Pool:
     """Wide crops on the device of this process, the oldest replaced block by block."""
 
@@ -74,29 +81,24 @@ class Pool:
     def __iter__(self) -> Iterator[Batch]:
         """Fill the pool, then yield batches for ever."""
         blocks = iter(self._blocks)
-        block = self._arrived(next(blocks))
+        block = self._told(arrived(next(blocks)))
         size = len(block["image"])
         turns = -(-self._people // size)
         kept = {
             name: value.new_empty((turns * size, *value.shape[1:])) for name, value in block.items()
         }
 
-        def keep(number: int, block: Batch) -> None:
+        def keep(number: int, block: Mapping[str, Tensor]) -> None:
             turn = number % turns
             for name, value in block.items():
                 kept[name][turn * size : (turn + 1) * size] = value
 
         keep(self._first, block)
         for number in range(self._first + 1, self._first + turns):
-            keep(number, self._arrived(next(blocks)))
+            keep(number, self._told(arrived(next(blocks))))
         for number in count(self._first):
             dice = torch.Generator(device()).manual_seed(seed_of(self._seed, number, place().rank))
             rows = torch.randint(turns * size, (self._batch_size,), generator=dice, device=device())
             chosen = {name: value[rows] for name, value in kept.items()}
             yield disturbed(chosen, self._augmentation, dice)
-            keep(number + turns, self._arrived(next(blocks)))
-
-    def _arrived(self, block: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        there = {name: value.to(device(), non_blocking=True) for name, value in block.items()}
-        there["image"] = there.pop("input")
-        return dict(self._told(there))
+            keep(number + turns, self._told(arrived(next(blocks))))
