@@ -82,6 +82,11 @@ def _bins(
     return np.clip((values.astype(np.int64) - low) * bins // (high - low), 0, bins - 1)
 
 
+def make_ready() -> None:
+    """Let OpenCV build its tables of colours, which takes a tenth of a second the first time."""
+    cv2.cvtColor(np.zeros((1, 1, 3), np.uint8), cv2.COLOR_BGR2LAB)
+
+
 def alikeness(one: Appearance, other: Appearance) -> float:
     """Return the overlap of two appearances: 1 the same, 0 nothing in common.
 

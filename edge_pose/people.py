@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from edge_pose.appearance import make_ready
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.change import ChangeDetector
@@ -86,6 +87,7 @@ class PoseEstimator:
         self._intrinsics: Intrinsics | None = None
         self._shown: Frame | None = None
         self._times_ms = dict.fromkeys(STAGES, 0.0)
+        make_ready()
 
     @property
     def times_ms(self) -> Mapping[str, float]:

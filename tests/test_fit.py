@@ -1,6 +1,6 @@
 """The training loop goes on where it was, and stops before it spoils what it has."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -90,6 +90,26 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     assert started == [8]
     assert whole.keys() == {"weight", "bias"}
     assert same(averaged(broken), whole)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
+def test_an_interrupted_run_goes_on_on_a_gpu(tmp_path: Path) -> None:
+    """There one launch takes a step for all parameters, and counts steps where it computes."""
+
+    def there(stream: Iterable[Mapping[str, Tensor]]) -> Iterator[Mapping[str, Tensor]]:
+        for batch in stream:
+            yield {name: value.cuda() for name, value in batch.items()}
+
+    def run(folder: Path, stream: Callable[[int], Iterable[Mapping[str, Tensor]]]) -> None:
+        module = network().cuda()
+        fit(module, lambda first: there(stream(first)), losses, weigh, SCHEDULE, folder)
+
+    run(tmp_path / "whole", batches)
+    with pytest.raises(Cut):
+        run(tmp_path / "broken", lambda first: cut_at(10, first))
+    run(tmp_path / "broken", batches)
+    assert same(averaged(tmp_path / "broken"), averaged(tmp_path / "whole"))
 
 
 def test_a_loss_that_is_no_number_stops_and_the_checkpoint_survives(tmp_path: Path) -> None:

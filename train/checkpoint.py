@@ -88,6 +88,8 @@ class State:
 
     def _moments(self, name: str, value: Tensor, saved: Checkpoint) -> dict[str, Tensor]:
         updates = saved.tensors.get(f"updates.{name}", torch.tensor(float(saved.step)))
+        if self.optimiser.defaults["fused"]:  # on a GPU; it counts where it computes
+            updates = updates.to(value.device)
         return {
             "exp_avg": saved.tensors[f"first.{name}"].to(value.device),
             "exp_avg_sq": saved.tensors[f"second.{name}"].to(value.device),
