@@ -1,4 +1,4 @@
-"""`python -m export graph|half|quantise|parity|pack|keygen|sign …`: the gate's command line."""
+"""`python -m export COMMAND`: the gate's command line, from trained networks to signed bundles."""
 
 import argparse
 import json
@@ -20,6 +20,7 @@ _LOADED_LATE: Final = {
     "half": "write the pose network in half precision, and what that costs",
     "quantise": "write INT8 forms of the pose network, and what they cost",
     "parity": "compare every form of the pose network with the one it was made from",
+    "lift": "put a lifter that was trained anew behind every form of the pose network",
     "keygen": "make a key pair to sign bundles with",
     "sign": "vouch for a packed bundle, so that appliances install it",
 }

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from train.agreement import both_ways
 from train.detector import DetectorNet
-from train.shipped import START
+from train.shipped import HALF, START, STEP, STEPS
 from train.student import INPUT_SIZE_PX, PoseNet
 from train.teacher_people import INPUT_PX
 
@@ -215,18 +215,23 @@ def _as_halves(values: np.ndarray, name: str) -> _Stored | None:
     is_depthwise = values.ndim == _FILTER_AXES and values.shape[1] == 1
     if values.size < _SMALLEST_HALVED or is_depthwise:
         return None
-    half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+    half = numpy_helper.from_array(values.astype(np.float16), name + HALF)
     return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
 
 
-def _as_bytes(values: np.ndarray, name: str) -> _Stored | None:
+def in_steps(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Round to 255 steps between minus and plus the largest weight of each output channel."""
-    if values.ndim < _FILTER_AXES:
-        return _as_halves(values, name)
     largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
     scale = np.maximum(largest, np.float32(1e-12)) / np.float32(127)
-    steps = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}.steps")
-    step = numpy_helper.from_array(scale.astype(np.float32), f"{name}.step")
+    return np.rint(values / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _as_bytes(values: np.ndarray, name: str) -> _Stored | None:
+    if values.ndim < _FILTER_AXES:
+        return _as_halves(values, name)
+    whole, scale = in_steps(values)
+    steps = numpy_helper.from_array(whole, name + STEPS)
+    step = numpy_helper.from_array(scale, name + STEP)
     return [steps, step], [
         helper.make_node("Cast", [steps.name], [f"{name}.whole"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{name}.whole", step.name], [name]),

@@ -11,16 +11,19 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import nn
 
 from edge_pose.bundle import Bundle
 from edge_pose.errors import BundleError
+from edge_pose.track import TrackSettings
 
 _MM_PER_M: Final = 1000.0
 PERCENTILES: Final = (50, 95, 99)
 JUDGED_PERCENTILE: Final = 99
 """One crop in a hundred may differ more: where two places are equally likely, the answer jumps."""
+_SURE: Final = TrackSettings().joint_score_min
+"""What a network guesses, and says so, a runtime may guess elsewhere."""
 
 Picture = UInt8[np.ndarray, "side side 3"]
 Answers = dict[str, np.ndarray]
@@ -34,6 +37,8 @@ class Differences:
     mm: Float[np.ndarray, "crops joints"]
     probability: Float[np.ndarray, "crops"]
     """The largest among the joints' scores and the person's presence."""
+    sure: Bool[np.ndarray, "crops joints"]
+    """Whether the reference is sure enough of a joint to publish it as seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,8 @@ class Spread:
     percentiles: tuple[float, ...]
     """Of `PERCENTILES`, over all crops and joints."""
     judged: float
-    """Of the joint that is worst by it, the percentile that the tolerance limits."""
+    """Of the joint that is worst by it, among crops in which the reference is sure of it, the
+    percentile that the tolerance limits; infinite where it is sure of nothing."""
     largest: float
 
 
@@ -107,18 +113,25 @@ def differences(reference: Answers, candidate: Answers) -> Differences:
             _apart(reference, candidate, "scores").max(axis=1),
             _apart(reference, candidate, "presence"),
         ),
+        sure=reference["scores"] >= _SURE,
     )
 
 
-def spread_of(values: Float[np.ndarray, "crops joints"]) -> Spread:
-    """Summarise one unit's differences."""
+def spread_of(
+    values: Float[np.ndarray, "crops joints"], sure: Bool[np.ndarray, "crops joints"]
+) -> Spread:
+    """Summarise one unit's differences; judged are those of joints that are sure."""
     finite = np.where(np.isfinite(values), values, np.finfo(np.float64).max)
-    judged = np.percentile(finite, JUDGED_PERCENTILE, axis=0, method="higher")
+    judged = [
+        np.percentile(of_joint[known], JUDGED_PERCENTILE, method="higher")
+        for of_joint, known in zip(finite.T, sure.T, strict=True)
+        if known.any()
+    ]
     return Spread(
         mean=float(values.mean()),
         joint_mean=float(values.mean(axis=0).max()),
         percentiles=tuple(map(float, np.percentile(finite, PERCENTILES, method="higher"))),
-        judged=float(judged.max()),
+        judged=float(max(judged, default=np.inf)),
         largest=float(values.max()),
     )
 
@@ -142,8 +155,8 @@ def is_within(found: Differences, tolerance: Tolerance) -> bool:
     """
     return (
         bool(np.isfinite(found.px).all() and np.isfinite(found.mm).all())
-        and spread_of(found.px).judged <= tolerance.px
-        and spread_of(found.mm).judged <= tolerance.mm
+        and spread_of(found.px, found.sure).judged <= tolerance.px
+        and spread_of(found.mm, found.sure).judged <= tolerance.mm
     )
 
 

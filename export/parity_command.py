@@ -105,8 +105,8 @@ def main(arguments: argparse.Namespace) -> int:
             "precision": precision,
             "runtime": described[number],
             "within": within,
-            "px": asdict(spread_of(found.px)),
-            "mm": asdict(spread_of(found.mm)),
+            "px": asdict(spread_of(found.px, found.sure)),
+            "mm": asdict(spread_of(found.mm, found.sure)),
             "px by joint": _by_joint(found.px),
             "mm by joint": _by_joint(found.mm),
             "probability": float(found.probability.max()),
@@ -131,7 +131,7 @@ _HEAD = (
     "worst joint's mean",
     *(f"p{percentile}" for percentile in PERCENTILES),
     "largest",
-    "worst joint's p99",
+    "p99 of sure joints, worst joint",
     "allowed",
     "",
 )
@@ -140,7 +140,7 @@ _HEAD = (
 def _rows(
     name: str, found: Differences, allowed: dict[str, float], *, within: bool
 ) -> list[tuple[str, ...]]:
-    spreads = {"px": spread_of(found.px), "mm": spread_of(found.mm)}
+    spreads = {unit: spread_of(getattr(found, unit), found.sure) for unit in ("px", "mm")}
     return [
         (
             name,

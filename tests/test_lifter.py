@@ -13,9 +13,10 @@ from edge_pose import skeleton
 from edge_pose.errors import ConfigError
 from export.graph import export_pose
 from mim_folders import labelled_folder, rendered_folder
-from test_pose_augment import far_person
+from test_pose_augment import far_person, misfit_px
 from train.__main__ import main
 from train.asked import VIEWS, Asked, answers_to, asked_about
+from train.asked_anew import moved_rows
 from train.begin import start_of, student_from
 from train.calibrate import identity
 from train.lift_command import nearer
@@ -200,6 +201,31 @@ def test_an_accelerator_is_told_the_truth_about_each_crop_that_it_is_asked_about
     (again,) = list(asked_about(blocks[1:], network, moving, seed=3, first=1))[:1]
     torch.testing.assert_close(again["joints_px"], moved[VIEWS]["joints_px"])
     torch.testing.assert_close(again["input"], moved[VIEWS]["input"])
+
+
+def test_answers_move_together_with_the_truth() -> None:
+    """However rows are moved, what is seen straight from the front lies where it did."""
+    batch = bodies(CROPS, 3)
+    sides = np.random.default_rng(2).normal(0, 0.2, (CROPS, skeleton.NUM_JOINTS, 3))
+    batch["true_m"] = batch["true_m"] + torch.from_numpy(sides.astype(np.float32))
+    batch["true_px"] = batch["true_m"][..., :2] * 60 + (INPUT_SIZE_PX - 1) / 2
+    torch.manual_seed(1)
+    moved = moved_rows(batch)
+    at = batch["true_m"].norm(dim=-1)
+    mirror = torch.tensor(skeleton.MIRROR)
+    now = moved["true_m"].norm(dim=-1)
+    plain = torch.isclose(now, at, atol=1e-5).all(1)
+    flipped = torch.isclose(now, at[:, mirror], atol=1e-5).all(1)
+    assert (plain ^ flipped).all()
+    assert 10 < flipped.sum() < CROPS - 10
+    for metres, places in zip(moved["true_m"], moved["true_px"], strict=True):
+        assert misfit_px(metres.numpy(), places.numpy()) < 1e-2
+    away_px = (moved["joints_px"] - moved["true_px"]).norm(dim=-1)
+    was_px = (batch["joints_px"] - batch["true_px"]).norm(dim=-1)
+    scale = away_px / torch.where(plain[:, None], was_px, was_px[:, mirror])
+    torch.testing.assert_close(scale, scale[:, :1].expand_as(scale), rtol=1e-3, atol=1e-3)
+    depth = torch.where(plain[:, None], batch["true_m"][..., 2], batch["true_m"][:, mirror, 2])
+    torch.testing.assert_close(moved["true_m"][..., 2], depth)
 
 
 def test_networks_that_began_apart_have_no_mean(tmp_path: Path, lifted_run: Path) -> None:

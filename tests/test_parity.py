@@ -171,7 +171,7 @@ def test_what_is_not_finite_is_infinitely_far(value: float) -> None:
     said = answers(400)
     found = differences(said, moved(said, 3, 0, value))
     assert np.isinf(found.px[3, 0])
-    assert np.isinf(spread_of(found.px).largest)
+    assert np.isinf(spread_of(found.px, found.sure).largest)
     assert worst(found, 1) == [3]
     assert not is_within(found, tolerance_of(open_bundle(), "fp32"))
 
@@ -182,11 +182,29 @@ def test_one_joint_that_is_often_off_is_not_hidden_by_the_others() -> None:
     for crop in range(0, 200, 20):
         off = moved(off, crop, INDEX["left_wrist"], 3.0)
     found = differences(said, off)
-    spread = spread_of(found.px)
+    spread = spread_of(found.px, found.sure)
     assert spread.mean < 0.01
     assert spread.percentiles[-1] == 0.0, "in all joints together, it is rarer than one in 100"
     assert spread.judged == pytest.approx(3.0, abs=1e-3)
     assert not is_within(found, tolerance_of(open_bundle(), "fp32"))
+
+
+def test_what_the_reference_only_guesses_may_be_guessed_elsewhere() -> None:
+    wrist = INDEX["left_wrist"]
+    said = answers(200)
+    scores = said["scores"].copy()
+    scores[:, :] = 0.9
+    scores[::2, wrist] = 0.1
+    said |= {"scores": scores}
+    guessed, seen = said, said
+    for crop in range(0, 200, 20):
+        guessed = moved(guessed, crop, wrist, 30.0)
+        seen = moved(seen, crop + 1, wrist, 30.0)
+    limit = tolerance_of(open_bundle(), "fp32")
+    assert is_within(differences(said, guessed), limit)
+    assert not is_within(differences(said, seen), limit)
+    sure_of_nothing = said | {"scores": np.zeros_like(scores)}
+    assert not is_within(differences(sure_of_nothing, said), limit)
 
 
 def test_a_precision_without_tolerance_is_refused() -> None:

@@ -19,7 +19,7 @@ from train.agreement import both_ways
 from train.disturb import WIDE_PX
 from train.lifter import Lifter, moved
 from train.pool import Told
-from train.student import INPUT_SIZE_PX, PoseNet
+from train.student import INPUT_SIZE_PX, PoseNet, both_opinions
 
 _EDGE_PX: Final = (WIDE_PX - INPUT_SIZE_PX) // 2
 
@@ -35,7 +35,7 @@ def opinions(network: PoseNet) -> Told:
         plain = network(seen)
         joints_m = both_ways(plain, network(seen.flip(3)))["joints_m"]
         if lifter is not None:
-            joints_m = (joints_m + _lifted(lifter, block, plain, joints_m)) / 2
+            joints_m = both_opinions(joints_m, _lifted(lifter, block, plain, joints_m))
         rendered = block["has_3d"][:, None, None]
         return {**block, "joints_m": torch.where(rendered, block["joints_m"], joints_m)}
 

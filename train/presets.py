@@ -77,7 +77,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=500, batch_size=256),
             student=Extent(steps=4000, batch_size=256),
             detector=Extent(steps=1000, batch_size=64),
-            lift=Extent(steps=12_000, batch_size=256),
+            lift=Extent(steps=13_000, batch_size=1024),
         ),
         "gpu": Preset(
             network="base",
@@ -88,7 +88,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             distil=Extent(steps=20_000, batch_size=256),
             student=Extent(steps=20_000, batch_size=256),
             detector=Extent(steps=10_000, batch_size=64),
-            lift=Extent(steps=12_000, batch_size=256),
+            lift=Extent(steps=13_000, batch_size=1024),
         ),
     }
 )

@@ -20,16 +20,16 @@ from edge_pose.errors import BundleError
 START: Final = "start"
 """What a file's metadata call the published network that its own was trained from."""
 _WRAPPER: Final = "network."
-_HALF: Final = ".half"
-_STEPS: Final = ".steps"
-_STEP: Final = ".step"
+HALF: Final = ".half"
+STEPS: Final = ".steps"
+STEP: Final = ".step"
 
 
 def shipped_weights(path: Path) -> dict[str, Tensor]:
     """Return the parameters by name; a BundleError where the file holds none."""
     found = {}
     for array in onnx.load(path).graph.initializer:
-        name = array.name.removesuffix(_HALF)
+        name = array.name.removesuffix(HALF)
         if name.startswith(_WRAPPER):
             values = numpy_helper.to_array(array).astype(np.float32)
             found[name.removeprefix(_WRAPPER)] = torch.from_numpy(values.copy())
@@ -49,9 +49,9 @@ def shipped_start(path: Path) -> str | None:
 
 def _whole(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undo bytes: filters stored as whole steps [out, in, kh, kw], each channel's step beside."""
-    weights = {name: value for name, value in stored.items() if not name.endswith((_STEPS, _STEP))}
+    weights = {name: value for name, value in stored.items() if not name.endswith((STEPS, STEP))}
     for name, steps in stored.items():
-        if name.endswith(_STEPS):
-            filters = name.removesuffix(_STEPS)
-            weights[filters] = steps * stored[filters + _STEP]
+        if name.endswith(STEPS):
+            filters = name.removesuffix(STEPS)
+            weights[filters] = steps * stored[filters + STEP]
     return weights

@@ -148,7 +148,7 @@ class PoseNet(Regressor):
     """The whole network that ships, from published weights, with heat maps that sharpen.
 
     `lifter` has its own opinion of the joints in metres once it was trained; before that there is
-    none.  The mean of both opinions is better on real people than either: they err apart.
+    none.  What both say together is better on real people than what either says: they err apart.
     """
 
     def __init__(self, start: str, cache: Path = weights.DEFAULT_CACHE) -> None:
@@ -180,7 +180,7 @@ class PoseNet(Regressor):
         if self.lifter is None:
             return answer
         known = (answer[name] for name in ("joints_px", "score_logits", "joints_m"))
-        return {**answer, "joints_m": (answer["joints_m"] + self.lifter(*known)) / 2}
+        return {**answer, "joints_m": both_opinions(answer["joints_m"], self.lifter(*known))}
 
     def take(self, parameters: Mapping[str, Tensor]) -> None:
         """Take over parameters by name, and with them a lifter where there is one among them."""
@@ -251,6 +251,11 @@ def sharper(answer: Mapping[str, Tensor], heat: Tensor) -> dict[str, Tensor]:
     seen = sharpened(_rows(regressed_px, _MAPPED), _rows(heat, _MAPS).float(), INPUT_SIZE_PX)
     joints_px = _rows(torch.cat([seen, regressed_px], 1), _SHARPENED_FIRST)
     return {**answer, "joints_px": _with_pelvis(joints_px, _hips(joints_px))}
+
+
+def both_opinions(trunk_m: Tensor, lifted_m: Tensor) -> Tensor:
+    """Say what trunk and lifter think of the joints in metres: their mean."""
+    return (trunk_m + lifted_m) / 2
 
 
 def _only_convolution(graph: TfliteGraph) -> nn.Conv2d:
