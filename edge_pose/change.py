@@ -75,12 +75,12 @@ class ChangeDetector:
 
 def _cells(image: UInt8[np.ndarray, "height width 3"]) -> tuple[_Cells, float]:
     """Return the mean colours of the cells, and the side of a cell in pixels."""
-    stride = max(max(image.shape[:2]) // (_CELLS * _READ), 1)
-    read = np.ascontiguousarray(image[::stride, ::stride])
-    rows, columns = (max(side // _READ, 1) for side in read.shape[:2])
-    read = read[: rows * _READ, : columns * _READ]
+    step_px = max(max(image.shape[:2]) // (_CELLS * _READ), 1) * _READ
+    rows, columns = (max(side // step_px, 1) for side in image.shape[:2])
+    whole = image[: rows * step_px, : columns * step_px]
+    read = cv2.resize(whole, (columns * _READ, rows * _READ), interpolation=cv2.INTER_NEAREST)
     cells = cv2.resize(read, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(cells, np.uint8), float(stride * _READ)
+    return np.asarray(cells, np.uint8), float(step_px)
 
 
 def _about(shape: tuple[int, ...], people_px: Boxes, step_px: float) -> _Mask:

@@ -19,6 +19,8 @@ DOUBTFUL_QUALITY: Final = 0.5
 """Below it, whoever the detector misses again and again is let go."""
 COLLAPSED: Final = 0.3
 """Of a pose's quality, or of a track's: what is left when the network looks at a wall instead."""
+HOPELESS: Final = 0.05
+"""Of a first look's quality, where nobody was seen a few seconds ago: not worth a second look."""
 DRIFTED_OVERLAP: Final = 0.4
 """What looks share less with the detector's box have left whom it is about."""
 _LEFT_OF_QUALITY: Final = 0.7

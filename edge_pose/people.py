@@ -21,6 +21,7 @@ from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
+from edge_pose.doubt import HOPELESS
 from edge_pose.engines import Engines
 from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
@@ -172,17 +173,29 @@ class PoseEstimator:
     ) -> list[RelativePose]:
         """Run the pose network on every proposal that does not lead to what is `known` already.
 
-        Where only a box is known, first looks about it tell how large the body is.
+        Where only a box is known, first looks about it tell how large the body is; the first of
+        them is enough where it finds next to nothing, as others did a few seconds ago.
         """
         padding = self._manifest.crop.padding
-        boxes = [proposal.box_px for proposal in proposals if proposal.region is None]
-        looked_at = [region_of_box(box_px, padding) for box_px in boxes]
+        strangers = [proposal for proposal in proposals if proposal.region is None]
+        looked_at = [region_of_box(stranger.box_px, padding) for stranger in strangers]
+        going_on = list(range(len(strangers)))
+        seen = dict(known)
         for _ in range(FIRST_LOOKS):
-            looked_at = [pose.region for pose in self._see(frame, looked_at, intrinsics)]
-        found = iter(looked_at)
-        regions = [proposal.region or next(found) for proposal in proposals]
-        unknown = [region for region in regions if region not in known]
-        seen = {**known, **dict(zip(unknown, self._see(frame, unknown, intrinsics), strict=True))}
+            poses = self._see(frame, [looked_at[index] for index in going_on], intrinsics)
+            found = dict(zip(going_on, poses, strict=True))
+            going_on = [
+                index
+                for index, pose in found.items()
+                if not (strangers[index].refused_before and quality(pose) < HOPELESS)
+            ]
+            seen.update({looked_at[index]: pose for index, pose in found.items()})
+            for index in going_on:
+                looked_at[index] = found[index].region
+        about_boxes = iter(looked_at)
+        regions = [proposal.region or next(about_boxes) for proposal in proposals]
+        unknown = [region for region in regions if region not in seen]
+        seen.update(zip(unknown, self._see(frame, unknown, intrinsics), strict=True))
         return [seen[region] for region in regions]
 
     def _see(

@@ -65,6 +65,10 @@ class Refusals:
             for refusal in self._like(box_px, at_ns)
         )
 
+    def remember(self, box_px: Float32[np.ndarray, "4"], at_ns: int) -> bool:
+        """Tell whether a box is much like one that was refused a few seconds ago."""
+        return bool(self._like(box_px, at_ns))
+
     def clear(self) -> None:
         """Forget all: the pictures are others now."""
         self._refused.clear()

@@ -121,6 +121,8 @@ class Proposal:
     """None where only a box is known: how large the body is remains to be seen."""
     track: Track | None
     detection: Detection | None
+    refused_before: bool = False
+    """Whether nobody was seen in a box like this a few seconds ago."""
 
     def is_of_somebody_known(self, convincing_detection: float) -> bool:
         """Tell whether this is about somebody of whom the detector was once convinced."""

@@ -215,7 +215,13 @@ class Tracker:
                 )
         taken = set(partner.values())
         proposals.extend(
-            Proposal(box_px=detection.box_px, region=None, track=None, detection=detection)
+            Proposal(
+                box_px=detection.box_px,
+                region=None,
+                track=None,
+                detection=detection,
+                refused_before=self._refusals.remember(detection.box_px, at_ns),
+            )
             for index, detection in enumerate(found)
             if index not in taken and not self._was_refused(detection, at_ns)
         )

@@ -36,6 +36,8 @@ class Person:
     """Joints of which the network can only guess the place."""
     squat: float = 0.0
     """Metres by which the upper body is lower than when standing."""
+    coat: bool = False
+    """Whether this is a coat on a hook: somebody to the detector, nobody to the pose network."""
 
     @property
     def joints_m(self) -> Float64[np.ndarray, "joints 3"]:
@@ -164,7 +166,8 @@ class _Reader:
         ]
         if not seen or max(seen) < 5.0:
             return None
-        return self.world.people[int(np.argmax(seen))]
+        person = self.world.people[int(np.argmax(seen))]
+        return None if person.coat else person
 
     def _reach(self, person: Person) -> Float64[np.ndarray, "2 2"]:
         """Middle of the hips, and how far the body reaches above them; frame pixels."""

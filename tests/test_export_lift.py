@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edge_pose import skeleton
 from edge_pose.bundle import open_bundle, packaged
+from edge_pose.config import Tier
 from edge_pose.errors import BundleError
 from export.__main__ import main
 from export.lift_command import exchange_lifter
@@ -48,7 +49,7 @@ def said(graph: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("tier", ["fast", "accurate"])
-def test_every_form_says_of_metres_what_the_new_lifter_says(tier: str, tmp_path: Path) -> None:
+def test_every_form_says_of_metres_what_the_new_lifter_says(tier: Tier, tmp_path: Path) -> None:
     bundle = open_bundle(packaged(tier))
     run = run_of(with_raised_wrist(weights_of(bundle.path_of("pose"))), tmp_path / "run")
     out = tmp_path / "out"

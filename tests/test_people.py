@@ -171,6 +171,25 @@ def test_only_who_is_new_is_looked_at_several_times(world: World, bundle: Bundle
     assert looks == [3, 1, 1, 1]
 
 
+def test_a_coat_is_looked_at_thoroughly_once_and_then_only_briefly(
+    world: World, bundle: Bundle
+) -> None:
+    estimator = estimator_of(world, bundle)
+    coat = Person(root_m=(0.0, 0.1, 3.0), coat=True)
+    world.people = [coat]
+    looks = []
+    for sequence in range(30):
+        before = world.looks
+        assert estimator.process(world.frame(sequence)) == []
+        looks.append(world.looks - before)
+    assert looks[0] == 3
+    assert set(looks[1:]) == {0, 1}
+    # Somebody where it hung is found as if it had never been there.
+    world.people = [replace(coat, coat=False)]
+    found = [len(estimator.process(world.frame(sequence))) for sequence in range(30, 36)]
+    assert found[-1] == 1
+
+
 def test_a_square_holds_the_whole_body_of_somebody_behind_a_table(
     world: World, bundle: Bundle
 ) -> None:
