@@ -58,7 +58,8 @@ def normalise(
         for channel, (scale, offset) in enumerate(zip(*scale_and_offset(spec), strict=True)):
             plane = planes[channel]
             np.multiply(blue_green_red[2 - channel], np.float32(scale), out=plane)
-            plane -= np.float32(offset)
+            if offset:
+                plane -= np.float32(offset)
     return batch
 
 
