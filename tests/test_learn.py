@@ -150,4 +150,5 @@ def test_the_network_that_ships_learns_and_goes_on_where_it_stopped(tmp_path: Pa
     before, after = constants(ready.model), constants(learned.model)
     moved = {name for name in before if not np.array_equal(before[name], after[name])}
     assert 0 < len(moved) <= 2 * len(layers), "weights and biases of those layers, and no other"
-    assert off_mm(learned) < 1.5 * off_mm(ready)
+    # Two steps teach nothing yet; they must not spoil anything either.
+    assert off_mm(learned) < 2 * off_mm(ready)
