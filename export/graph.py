@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from train.agreement import both_ways
 from train.detector import DetectorNet
 from train.shipped import HALF, START, STEP, STEPS
+from train.ssd import INPUT_PX
 from train.student import INPUT_SIZE_PX, PoseNet
-from train.teacher_people import INPUT_PX
 
 OPSET: Final = 18
 _SMALLEST_SHRUNK: Final = 64

@@ -22,8 +22,8 @@ from train.detector import DetectorNet
 from train.detector_command import load_detector
 from train.pose_augment import cut_crop
 from train.pose_data import RenderedPeople
+from train.ssd import INPUT_PX, PAD_VALUE
 from train.synth.dataset import read_chunk
-from train.teacher_people import INPUT_PX, PAD_VALUE
 
 _GOLDEN_CROPS: Final = 4
 _GOLDEN_FRAMES: Final = 2

@@ -6,7 +6,7 @@ import torch
 from train.detector import decode_boxes, encode_boxes
 from train.detector_data import _bodies_below
 from train.detector_loss import detector_terms
-from train.teacher_people import INPUT_PX, anchors, decode
+from train.ssd import INPUT_PX, anchors, decode
 
 AT = torch.from_numpy(anchors())
 

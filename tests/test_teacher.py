@@ -20,6 +20,7 @@ from train.label_cache import (
     read_labels,
 )
 from train.sources import GivenBox, Picture
+from train.ssd import MAPS, anchors, decode
 from train.teacher import (
     LANDMARK_OF,
     Opinion,
@@ -29,7 +30,7 @@ from train.teacher import (
     similarity,
     turn_down,
 )
-from train.teacher_people import MAPS, anchors, decode, iou, merge
+from train.teacher_people import iou, merge
 from train.teacher_pose import MIRROR, Sighting, draw
 from train.weights import DEFAULT_CACHE, PEOPLE_SSD, POSE_HEAVY, WeightsError, fetch
 

@@ -7,7 +7,7 @@ a dict of tensors: `boxes_px` [batch, 1917, 4] in input pixels, `score_logits` [
 It starts from the SSD-MobileNetV2 that MediaPipe's Objectron ships (Apache-2.0, 23 classes of Open
 Images); of its class heads only the rows for Person are kept, so that it is ours to train for one
 class.  Anchors and coding: Liu et al. 2016, arXiv:1512.02325, with the constants described in
-`train/teacher_people.py`.
+`train/ssd.py`.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from train import weights
-from train.teacher_people import CENTRE_SCALE, INPUT_PX, PERSON, SIZE_SCALE, anchors
+from train.ssd import CENTRE_SCALE, INPUT_PX, PERSON, SIZE_SCALE, anchors
 from train.tflite_graph import TfliteGraph, output_indices
 from train.tflite_layers import Reshape
 

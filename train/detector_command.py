@@ -23,8 +23,8 @@ from train.frozen_stem import FrozenStem, export_stem
 from train.pose_loss import total
 from train.presets import Effort
 from train.shipped import shipped_weights
+from train.ssd import INPUT_PX
 from train.stream import load
-from train.teacher_people import INPUT_PX
 
 _GRAPH: Final = "detector.onnx"
 _TRAINED: Final = "tower."

@@ -19,9 +19,9 @@ from torch.utils.data import IterableDataset
 from train.label_cache import read_labels
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
+from train.ssd import INPUT_PX, PAD_VALUE
 from train.stream import batch_numbers, sample_rngs
 from train.synth.dataset import Chunk, read_chunk
-from train.teacher_people import INPUT_PX, PAD_VALUE
 
 MOST_BOXES: Final = 48
 _LEAST_VISIBLE: Final = 0.2

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.detector import encode_boxes
-from train.teacher_people import INPUT_PX
+from train.ssd import INPUT_PX
 
 WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({"score": 1.0, "box": 0.3})
 

@@ -11,21 +11,15 @@ The network is the SSD-MobileNetV2 (Open Images v4, Apache-2.0) that MediaPipe's
 * output `raw_outputs/box_encodings` float32 [1,1917,4]: (ty, tx, th, tw), in that order, and
   `raw_outputs/class_predictions` float32 [1,1917,24]: logits, each to be put through a sigmoid on
   its own; column 0 is background, **column 4 is Person** (line 4 of the label map in the same
-  package, counted from 0);
-* anchors, row by row, cell by cell, fastest the shapes of one cell: square maps of 19, 10, 5, 3,
-  2 and 1 cells, their centres at (cell + 0.5) / cells; scale s_k = 0.2 + 0.75 k / 5 for k = 0…5
-  and s_6 = 1.  Map 0 has three shapes: (scale, width : height) = (0.1, 1), (s_0, 2), (s_0, 1/2).
-  The other maps have six: (s_k, 1), (s_k, 2), (s_k, 1/2), (s_k, 3), (s_k, 1/3), (√(s_k s_k+1),
-  1).  Width = scale·√ratio, height = scale/√ratio, as fractions of the picture.  3·19² + 6·(10² +
-  5² + 3² + 2² + 1) = 1917;
-* decoding: cy = ty/10·ha + ya, cx = tx/10·wa + xa, h = ha·exp(th/5), w = wa·exp(tw/5).
+  package, counted from 0).
+
+Anchors and coding are those of `train/ssd.py`.
 
 The teacher looks twice, at the picture and at its mirror image; boxes that agree are averaged by
 score.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -34,14 +28,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float32, UInt8
 
-INPUT_PX: Final = 300
-PERSON: Final = 4
-MAPS: Final = (19, 10, 5, 3, 2, 1)
-SCALES: Final = (*np.linspace(0.2, 0.95, len(MAPS)).tolist(), 1.0)
-CENTRE_SCALE: Final = 10.0
-SIZE_SCALE: Final = 5.0
-
-PAD_VALUE: Final = 127
+from train.ssd import INPUT_PX, PAD_VALUE, PERSON, anchors, decode
 
 SAME_PERSON_IOU: Final = 0.55
 PART_OF_PERSON: Final = 0.85
@@ -54,38 +41,6 @@ class People:
 
     boxes_px: Float32[np.ndarray, "people 4"]
     scores: Float32[np.ndarray, "people"]
-
-
-def anchors() -> Float32[np.ndarray, "anchors 4"]:
-    """Return the anchors as (centre y, centre x, height, width), fractions of the picture."""
-    rows: list[tuple[float, float, float, float]] = []
-    for layer, (cells, (scale, next_scale)) in enumerate(zip(MAPS, pairwise(SCALES), strict=True)):
-        if layer == 0:
-            shapes = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
-        else:
-            shapes = [(scale, ratio) for ratio in (1.0, 2.0, 0.5, 3.0, 1 / 3)]
-            shapes.append((float(np.sqrt(scale * next_scale)), 1.0))
-        for row in range(cells):
-            for column in range(cells):
-                rows += [
-                    (
-                        (row + 0.5) / cells,
-                        (column + 0.5) / cells,
-                        size / ratio**0.5,
-                        size * ratio**0.5,
-                    )
-                    for size, ratio in shapes
-                ]
-    return np.asarray(rows, np.float32)
-
-
-def decode(
-    encodings: Float32[np.ndarray, "anchors 4"], at: Float32[np.ndarray, "anchors 4"]
-) -> Float32[np.ndarray, "anchors 4"]:
-    """Turn box encodings into x0, y0, x1, y1 as fractions of the picture."""
-    centre = encodings[:, :2] / CENTRE_SCALE * at[:, 2:] + at[:, :2]
-    half = np.exp(encodings[:, 2:] / SIZE_SCALE) * at[:, 2:] / 2
-    return np.concatenate([(centre - half)[:, ::-1], (centre + half)[:, ::-1]], axis=1)
 
 
 def iou(
