@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from edge_pose.assign import assign
 from edge_pose.boxes import overlaps
@@ -92,14 +92,19 @@ class Tally:
 
 
 def hit_heads(heads_px: Boxes, boxes_px: Boxes) -> np.ndarray:
-    """Give 1 where the middle of a head lies in the upper part of a box, [heads, boxes]."""
-    middle = (heads_px[:, None, :2] + heads_px[:, None, 2:]) / 2
-    low, high = boxes_px[None, :, :2], boxes_px[None, :, 2:].copy()
-    high[..., 1] = low[..., 1] + UPPER * (high[..., 1] - low[..., 1])
-    inside = ((middle >= low) & (middle <= high)).all(axis=2)
+    """Give 1 where the middle of a head lies in the upper half of a box, [heads, boxes]."""
+    inside = in_upper_half(heads_px, boxes_px)
     # Of several boxes that fit, the smallest is most likely this head's.
     area = np.prod(boxes_px[:, 2:] - boxes_px[:, :2], axis=1)
     return np.asarray(inside * (1.0 - 0.1 * area / max(float(area.max(initial=1.0)), 1.0)))
+
+
+def in_upper_half(heads_px: Boxes, boxes_px: Boxes) -> Bool[np.ndarray, "heads boxes"]:
+    """Tell in whose boxes' upper halves the middles of heads lie."""
+    middle = (heads_px[:, None, :2] + heads_px[:, None, 2:]) / 2
+    low, high = boxes_px[None, :, :2], boxes_px[None, :, 2:].copy()
+    high[..., 1] = low[..., 1] + UPPER * (high[..., 1] - low[..., 1])
+    return np.asarray(((middle >= low) & (middle <= high)).all(axis=2))
 
 
 def near(scene: Scene, boxes_px: Boxes) -> np.ndarray:

@@ -18,17 +18,16 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Final, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64, Int
 from torch import nn
 
 from benchmarks.by_hand import relabelled
-from benchmarks.detector import LEAST_HEAD, UPPER
+from benchmarks.detector import LEAST_HEAD, in_upper_half
 from benchmarks.leaderboard import entries_of
 from edge_pose.bundle import packaged
 from edge_pose.config import Tier
@@ -87,16 +86,6 @@ def pairs_of(image: LabelledImage) -> list[Pair]:
     return [(int(who), heads[which]) for which, who in np.argwhere(alone)]
 
 
-def in_upper_half(
-    heads_px: Float32[np.ndarray, "heads 4"], people_px: Float32[np.ndarray, "people 4"]
-) -> Bool[np.ndarray, "heads people"]:
-    """Tell in whose boxes' upper halves the middles of heads lie."""
-    middles = (heads_px[:, None, :2] + heads_px[:, None, 2:]) / 2
-    low, high = people_px[None, :, :2], people_px[None, :, 2:].copy()
-    high[..., 1] = low[..., 1] + UPPER * (high[..., 1] - low[..., 1])
-    return np.asarray(((middles >= low) & (middles <= high)).all(-1))
-
-
 def away_of(
     network: nn.Module, images: Sequence[LabelledImage], pairs: Sequence[Sequence[Pair]]
 ) -> Away:
@@ -113,7 +102,7 @@ def away_of(
 
 
 def rows_of(
-    found: dict[str, Away], pictures: Float64[np.ndarray, "heads"] | np.ndarray
+    found: dict[str, Away], pictures: Int[np.ndarray, "heads"]
 ) -> Iterator[tuple[str, ...]]:
     """Make the rows: mean distances, what scatters, and how much less than the last network's."""
     scattered = {name: np.linalg.norm(away - away.mean(0), axis=1) for name, away in found.items()}
@@ -128,7 +117,7 @@ def rows_of(
         yield (
             name,
             str(len(away)),
-            str(sum(1 for _ in groupby(pictures))),
+            str(len(np.unique(pictures))),
             bootstrap_mean(distance[:, None], pictures).text(1),
             bootstrap_mean(scatter[:, None], pictures).text(2),
             less,

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_pose.errors import EdgePoseError
 from edge_pose.manifest import OUTPUTS
-from export.pack import NetworkSource, PackOrder, pack
+from export.pack import FORMS, NetworkSource, PackOrder, pack
 
 _LOADED_LATE: Final = {
     "graph": "write ONNX files and golden pictures from runs",
@@ -25,8 +25,6 @@ _LOADED_LATE: Final = {
     "sign": "vouch for a packed bundle, so that appliances install it",
 }
 """Commands whose modules need torch or `cryptography`, which packing does not."""
-FORMS: Final = ("fp16", "int8", "int8-cpu")
-"""Other than single precision: for TensorRT the first two, for ONNX Runtime the last."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,11 +20,11 @@ from onnx import numpy_helper
 from edge_pose.bundle import GOLDEN, Bundle, form_file, open_bundle
 from edge_pose.errors import BundleError, ConfigError
 from export.graph import in_steps
+from export.pack import FORMS
 from train.begin import weights_of
 from train.shipped import HALF, STEP, STEPS
 
 _LIFTER: Final = "lifter."
-_FORMS: Final = ("fp16", "int8", "int8-cpu")
 _ROUNDED: Final = 2e-3
 """Of a weight: more than halves take from it."""
 
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not lifter:
         raise ConfigError(f"{arguments.lifted} has no lifter; name a run of `train lift`")
     pose = bundle.path_of("pose")
-    files = [pose.name, *(form_file("pose", form) for form in _FORMS)]
+    files = [pose.name, *(form_file("pose", form) for form in FORMS)]
     arguments.out.mkdir(parents=True, exist_ok=True)
     for file in files:
         if (bundle.folder / file).exists():

@@ -35,6 +35,8 @@ from edge_pose.manifest import (
 )
 from edge_pose.region import PADDING, REACH
 
+FORMS: Final = ("fp16", "int8", "int8-cpu")
+"""Other than single precision: for TensorRT the first two, for ONNX Runtime the last."""
 _MEANINGS: Final = {
     "pose": {
         "joints_px": ("px", "joints in crop pixels, pixel centres at integers"),

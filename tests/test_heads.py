@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.heads import away_of, in_upper_half, main, pairs_of, rows_of
+from benchmarks.detector import in_upper_half
+from benchmarks.heads import away_of, main, pairs_of, rows_of
 from edge_pose.region import region_of_body
 from edge_pose.skeleton import NUM_JOINTS
 from mim_folders import labelled_folder

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from edge_pose import skeleton
+from train.disturb import sides_swapped
 from train.student import INPUT_SIZE_PX
 
 _PLACES: Final = ("joints_px", "true_px")
@@ -34,7 +34,7 @@ def moved_rows(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
     scale = torch.exp(_SCALE * torch.randn(count, 1, 1, device=where))
     shift_px = _SHIFT_PX * torch.randn(count, 1, 2, device=where)
-    moved = {name: _swapped(values, mirrored) for name, values in rows.items()}
+    moved = {name: sides_swapped(values, mirrored) for name, values in rows.items()}
     for name in _PLACES:
         away = _flipped(moved[name] - _MIDDLE_PX, mirrored)
         moved[name] = away @ turn * scale + _MIDDLE_PX + shift_px
@@ -42,12 +42,6 @@ def moved_rows(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         metres = _flipped(moved[name], mirrored)
         moved[name] = torch.cat([metres[..., :2] @ turn, metres[..., 2:]], -1)
     return moved
-
-
-def _swapped(values: Tensor, mirrored: Tensor) -> Tensor:
-    """Give left joints the values of right ones and the other way about, where that is wanted."""
-    other = values.index_select(1, torch.tensor(skeleton.MIRROR, device=values.device))
-    return torch.where(mirrored.view(-1, *(1,) * (values.dim() - 1)), other, values)
 
 
 def _flipped(values: Tensor, mirrored: Tensor) -> Tensor:

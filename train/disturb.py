@@ -76,22 +76,30 @@ def _moved(
         away = points_px - _MIDDLE_PX - shift_px[:, None]
         return away @ wide_from_crop / larger + _MIDDLE_PX
 
-    other_side = torch.tensor(skeleton.MIRROR, device=where)
-
-    def swapped(values: Tensor) -> Tensor:
-        sides = mirrored.view(-1, *(1,) * (values.dim() - 1))
-        return torch.where(sides, values.index_select(1, other_side), values)
-
     joints_m = wide["joints_m"] @ _to_ray(shift_px, wide["focal_px"]).transpose(1, 2)
     return {
         **wide,
         "image": image,
-        "joints_px": swapped(follow(wide["joints_px"])),
+        "joints_px": sides_swapped(follow(wide["joints_px"]), mirrored),
         "reach_px": follow(wide["reach_px"]),
-        "joints_m": swapped(torch.cat([joints_m[..., :2] @ wide_from_crop, joints_m[..., 2:]], -1)),
-        "weight_2d": swapped(wide["weight_2d"]),
-        "visible": swapped(wide["visible"]),
+        "joints_m": sides_swapped(
+            torch.cat([joints_m[..., :2] @ wide_from_crop, joints_m[..., 2:]], -1), mirrored
+        ),
+        "weight_2d": sides_swapped(wide["weight_2d"], mirrored),
+        "visible": sides_swapped(wide["visible"], mirrored),
     }
+
+
+def sides_swapped(values: Tensor, mirrored: Tensor) -> Tensor:
+    """Give left joints the values of right ones and the other way about, in mirrored crops.
+
+    Args:
+        values: [crops, joints, …].
+        mirrored: [crops], whether that crop was mirrored.
+
+    """
+    other_side = values.index_select(1, torch.tensor(skeleton.MIRROR, device=values.device))
+    return torch.where(mirrored.view(-1, *(1,) * (values.dim() - 1)), other_side, values)
 
 
 def _to_ray(shift_px: Tensor, focal_px: Tensor) -> Tensor:

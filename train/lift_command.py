@@ -11,7 +11,7 @@ badly placed joints would not trust well placed ones.
 
 import argparse
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ from train.lifter import Lifter, moved
 from train.pool import cut_wide
 from train.pose_augment import SETTLING, Augmentation
 from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
-from train.stream import batch_numbers, load, load_bytes
+from train.stream import Batch, batch_numbers, load, load_bytes
 from train.student import INPUT_SIZE_PX, PoseNet, both_opinions
 
 _DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
@@ -114,22 +114,16 @@ def ask(
         seed=seed,
         make_stem=None if there else FrozenStem(graph),
     )
-    if not there:
-        return answers_to(
-            lambda first: load(stream.after(first), workers=workers), -(-crops // at_once), folder
-        )
     wide = stream.cut_by(cut_wide, follows=False)
-    return answers_to(
-        lambda first: asked_about(
-            load_bytes(wide.after(first // VIEWS), workers=workers),
-            network,
-            _DISTURBED,
-            seed=seed,
-            first=first // VIEWS,
-        ),
-        -(-crops // at_once),
-        folder,
-    )
+
+    def after(first: int) -> Iterable[Batch]:
+        if not there:
+            return load(stream.after(first), workers=workers)
+        block = first // VIEWS
+        blocks = load_bytes(wide.after(block), workers=workers)
+        return asked_about(blocks, network, _DISTURBED, seed=seed, first=block)
+
+    return answers_to(after, -(-crops // at_once), folder)
 
 
 def losses(module: nn.Module, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
