@@ -96,7 +96,12 @@ def open_model(
                 engines=carried.engines if around is None else around(carried.engines),
                 intrinsics_for=intrinsics_for,
                 settings=EstimatorSettings(
-                    tracking=TrackSettings(max_people=config.model.max_people)
+                    tracking=TrackSettings(
+                        max_people=config.model.max_people,
+                        looks_per_frame=max(
+                            config.model.looks_per_frame, carried.engines.pose.at_once
+                        ),
+                    )
                 ),
             ),
             intrinsics_for=intrinsics_for,

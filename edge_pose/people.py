@@ -23,6 +23,7 @@ from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
 from edge_pose.doubt import HOPELESS
 from edge_pose.engines import Engines
+from edge_pose.forecast import moved_on
 from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
@@ -61,6 +62,8 @@ class _Person:
     sides: Sides = field(default_factory=Sides)
     depth_m: float | None = None
     last: Pose3D | None = None
+    before: Pose3D | None = None
+    """As `last`, when looked at the time before."""
 
 
 class PoseEstimator:
@@ -257,9 +260,12 @@ class PoseEstimator:
         }
         poses = []
         for track, person in self._people.items():
-            if track.visible or person.last is None:
+            if person.last is None or track.seen_ns == frame.captured_ns:
+                person.before = person.last
                 person.last = self._measure(track, person, frame, intrinsics)
                 poses.append(person.last)
+            elif track.visible:
+                poses.append(moved_on(person.last, person.before, frame.captured_ns))
             else:
                 poses.append(
                     replace(

@@ -65,7 +65,9 @@ class Track:
     unconfirmed: int = 0
     """Runs of the detector in a row that did not see this person."""
     visible: bool = True
-    """Seen in the newest frame."""
+    """Seen in the newest frame, or waiting for a turn."""
+    waits: bool = False
+    """Not looked at in the newest frame, because others had their turn."""
 
     def see(self, pose: RelativePose, at_ns: int, *, joint_score_min: float) -> None:
         """Move to where the person was seen."""

@@ -52,6 +52,8 @@ class TrackSettings:
     """How patient the tracker is."""
 
     max_people: int = 8
+    looks_per_frame: int = 4
+    """How many of those in sight are looked at in one frame; more take turns."""
     look_round_s: float = 1.0
     """Between two runs of the detector while everybody is well in sight and nothing else changes.
     """
@@ -160,12 +162,16 @@ class Tracker:
         """
         if at_ns < self._at_ns:
             return []
-        regions = [
-            track.region_at(at_ns)
+        return [track.region_at(at_ns) for track in self._in_turn(at_ns, frame_size_px)]
+
+    def _in_turn(self, at_ns: int, frame_size_px: tuple[int, int]) -> list[Track]:
+        """Choose whom of those in sight to look at now: whoever has waited longest."""
+        in_sight = [
+            track
             for track in self._tracks
             if track.visible and is_inside(track.box_at(at_ns), frame_size_px)
         ]
-        return regions[: self._settings.max_people]
+        return sorted(in_sight, key=lambda track: track.seen_ns)[: self._settings.looks_per_frame]
 
     def propose(
         self,
@@ -175,7 +181,7 @@ class Tracker:
         frame_size_px: tuple[int, int],
         views: Sequence[View],
     ) -> list[Proposal]:
-        """Say where to look: at everybody followed, then at whom else the detector found.
+        """Say where to look: at those followed whose turn it is, then at whom the detector found.
 
         `detections` is None on frames without the detector; `frame_size_px` is width, height;
         `views` are the parts of the frame in which the detector looked.
@@ -192,6 +198,7 @@ class Tracker:
         boxes = _boxes([detection.box_px for detection in found])
         overlap = overlaps(expected, boxes)
         partner = dict(assign(overlap, least=_LEAST_OVERLAP))
+        in_turn = self._in_turn(at_ns, frame_size_px)
         proposals = []
         for index, track in enumerate(self._tracks):
             matched = partner.get(index)
@@ -209,7 +216,9 @@ class Tracker:
             hopeless = not track.visible and self._refusals.cover(
                 box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS
             )
-            if is_inside(box, frame_size_px) and not hopeless:
+            inside = is_inside(box, frame_size_px)
+            track.waits = inside and track.visible and region is not None and track not in in_turn
+            if inside and not track.waits and not hopeless:
                 proposals.append(
                     Proposal(box_px=box, region=region, track=track, detection=detection)
                 )
@@ -253,7 +262,7 @@ class Tracker:
                 self._refusals.add(proposal.box_px, at_ns)
         pairs = assign(fit(self._tracks, sightings, at_ns), least=LEAST_LIKENESS)
         for track in self._tracks:
-            track.visible = False
+            track.visible = track.waits
         fallen = {
             column
             for row, column in pairs

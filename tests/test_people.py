@@ -298,6 +298,33 @@ def test_unsure_joints_are_marked_as_predicted(world: World, bundle: Bundle) -> 
     }
 
 
+def test_whoever_waits_for_a_turn_moves_on_as_they_moved(world: World, bundle: Bundle) -> None:
+    """Two walk, one is looked at in each frame; in between the other is where the past leads."""
+    settings = replace(UNFILTERED, tracking=TrackSettings(looks_per_frame=1))
+    estimator = estimator_of(world, bundle, settings)
+    ahead, held = [], []
+    for sequence in range(40):
+        walkers = [
+            Person(root_m=(-1.5 + 0.03 * sequence, 0.1, 3.5)),
+            Person(root_m=(0.3 + 0.03 * sequence, 0.1, 4.0)),
+        ]
+        world.people = walkers
+        poses = estimator.process(world.frame(sequence))
+        if sequence < 10:
+            continue
+        assert numbers(poses) == [1, 2]
+        assert not any(pose.stale for pose in poses)
+        (waiting,) = (pose for pose in poses if pose.predicted.all())
+        (looked_at,) = (pose for pose in poses if not pose.predicted.any())
+        assert waiting.captured_ns == looked_at.captured_ns
+        truth = min(walkers, key=lambda one: abs(float(one.root_m[2] - root(waiting)[2])))
+        off_m = root(waiting)[0] - truth.root_m[0]
+        ahead.append(off_m)
+        held.append(-0.03)
+    # Half of the velocity is kept: half of a step is missing, not all of it.
+    assert np.mean(ahead) == pytest.approx(np.mean(held) / 2, abs=0.006)
+
+
 def test_no_more_people_than_allowed(world: World, bundle: Bundle) -> None:
     settings = replace(UNFILTERED, tracking=TrackSettings(max_people=2))
     world.people = [Person(root_m=(x, 0.1, 4.0)) for x in (-1.4, 0.0, 1.4)]

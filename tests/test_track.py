@@ -204,10 +204,43 @@ def test_whoever_walks_out_of_the_frame_is_not_looked_for_outside() -> None:
         assert all(proposal.box_px[0] < SIZE[0] for proposal in proposals)
 
 
+def crowd_at(shift: float) -> list[RelativePose]:
+    return [pose_at(shift + 110.0 * place, height=100.0) for place in range(1, 11)]
+
+
+def test_a_crowd_is_looked_at_in_turns_and_everybody_is_reported_in_every_frame() -> None:
+    stage = Stage(TrackSettings(max_people=10, looks_per_frame=4))
+    for _ in range(8):
+        everybody = numbers(stage.play(*crowd_at(0.0), changed=False))
+    looked_at: dict[int | None, list[int]] = {number: [] for number in everybody}
+    for frame in range(20):
+        tracks = stage.play(*crowd_at(2.0 * frame), changed=False)
+        assert numbers(tracks) == everybody
+        assert all(track.visible for track in tracks)
+        seen_now = [track.number for track in tracks if track.seen_ns == stage.at_ns]
+        assert len(seen_now) == 4
+        for number in seen_now:
+            looked_at[number].append(frame)
+    for frames in looked_at.values():
+        assert {int(gap) for gap in np.diff(frames)} <= {2, 3}
+
+
+def test_whoever_left_while_waiting_is_missed_when_their_turn_comes() -> None:
+    stage = Stage(TrackSettings(max_people=10, looks_per_frame=4))
+    for _ in range(8):
+        stage.play(*crowd_at(0.0), changed=False)
+    missing = [
+        sum(not track.visible for track in stage.play(*crowd_at(0.0)[:-1], changed=False))
+        for _ in range(3)
+    ]
+    assert missing[-1] == 1
+
+
 @pytest.mark.slow
 def test_ten_thousand_births_leave_nothing_behind() -> None:
     """The story of a rival: filters of people long gone were kept for ever."""
-    stage = Stage(TrackSettings(max_people=20, stale_s=0.05, remember_s=0.2))
+    patience = TrackSettings(max_people=20, looks_per_frame=20, stale_s=0.05, remember_s=0.2)
+    stage = Stage(patience)
     most = 0
     for index in range(500):
         shift = 10.0 * (index % 3)

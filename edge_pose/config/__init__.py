@@ -102,6 +102,15 @@ class ModelConfig:
         Key("Of the pose network; auto: the fastest with TensorRT, single without"),
     ] = "auto"
     max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
+    looks_per_frame: Annotated[
+        int,
+        Key(
+            "Most people whom one frame looks at; more take turns, and move on as they moved "
+            "meanwhile. A GPU that takes more at once looks at more",
+            1.0,
+            100.0,
+        ),
+    ] = 4
     threads: Annotated[
         int | None, Key("Processor threads per network; without it all cores", 1.0, 256.0)
     ] = None
