@@ -9,12 +9,14 @@ and not both of them; their poses are worth little.
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from jaxtyping import Float32
+
 from edge_pose.boxes import inside_share, overlaps
 from edge_pose.likeness import box_of, quality
-from edge_pose.sighting import Sighting, Track
+from edge_pose.sighting import GOOD_QUALITY, Sighting, Track
+from edge_pose.types import RelativePose
 
-GOOD_QUALITY: Final = 0.65
-"""From here on a pose needs nobody to look again whether somebody is there."""
 DOUBTFUL_QUALITY: Final = 0.5
 """Below it, whoever the detector misses again and again is let go."""
 COLLAPSED: Final = 0.3
@@ -25,7 +27,8 @@ DRIFTED_OVERLAP: Final = 0.4
 """What looks share less with the detector's box have left whom it is about."""
 _LEFT_OF_QUALITY: Final = 0.7
 """Of the quality that gives a number: with less it is taken away again."""
-_PART_INSIDE: Final = 0.7
+_MOST_OF_A_BOX: Final = 0.5
+PART_INSIDE: Final = 0.7
 """Of a box, that lies inside another."""
 
 
@@ -40,10 +43,17 @@ def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> b
     return bool(shared < DRIFTED_OVERLAP)
 
 
+def is_of_whom_a_box_shows(
+    pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float
+) -> bool:
+    """Tell whether a pose covers most of a box; it may reach farther, where a body is hidden."""
+    return inside_share(box_px, box_of(pose, joint_score_min)) >= _MOST_OF_A_BOX
+
+
 def is_part_of_somebody(track: Track, tracks: Sequence[Track]) -> bool:
     """Tell whether a track lies on somebody of whom more is seen: a hand held out, a shirt."""
     return track.quality < GOOD_QUALITY and any(
-        inside_share(track.box_px, other.box_px) >= _PART_INSIDE
+        inside_share(track.box_px, other.box_px) >= PART_INSIDE
         for other in tracks
         if other is not track and other.number is not None and other.quality > track.quality
     )
@@ -65,7 +75,8 @@ def is_nobody(
         return track.sightings >= confirm_after and (
             track.quality < quality_min or is_part_of_somebody(track, tracks)
         )
-    return (
-        track.quality < _LEFT_OF_QUALITY * quality_min
-        and track.detection_score < convincing_detection
+    if track.detection_score >= convincing_detection:
+        return False
+    return track.quality < _LEFT_OF_QUALITY * quality_min or (
+        track.quality < DOUBTFUL_QUALITY and is_part_of_somebody(track, tracks)
     )

@@ -21,13 +21,13 @@ from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
-from edge_pose.doubt import HOPELESS
+from edge_pose.doubt import HOPELESS, is_of_whom_a_box_shows
 from edge_pose.engines import Engines
 from edge_pose.forecast import moved_on
 from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
-from edge_pose.region import FIRST_LOOKS, Region, region_of_box
+from edge_pose.region import FIRST_LOOKS, Region, region_of_box, region_of_upper_half
 from edge_pose.sides import Sides
 from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
@@ -176,30 +176,55 @@ class PoseEstimator:
     ) -> list[RelativePose]:
         """Run the pose network on every proposal that does not lead to what is `known` already.
 
-        Where only a box is known, first looks about it tell how large the body is; the first of
-        them is enough where it finds next to nothing, as others did a few seconds ago.
+        Where only a box is known it may hold all of a body or the upper half of one.  Most often it
+        is all; where that leads to nobody, and the detector is sure, the other is tried.
         """
+        poses = {
+            index: known[proposal.region]
+            for index, proposal in enumerate(proposals)
+            if proposal.region is not None and proposal.region in known
+        }
         padding = self._manifest.crop.padding
-        strangers = [proposal for proposal in proposals if proposal.region is None]
-        looked_at = [region_of_box(stranger.box_px, padding) for stranger in strangers]
-        going_on = list(range(len(strangers)))
-        seen = dict(known)
-        for _ in range(FIRST_LOOKS):
-            poses = self._see(frame, [looked_at[index] for index in going_on], intrinsics)
-            found = dict(zip(going_on, poses, strict=True))
-            going_on = [
-                index
-                for index, pose in found.items()
-                if not (strangers[index].refused_before and quality(pose) < HOPELESS)
-            ]
-            seen.update({looked_at[index]: pose for index, pose in found.items()})
-            for index in going_on:
-                looked_at[index] = found[index].region
-        about_boxes = iter(looked_at)
-        regions = [proposal.region or next(about_boxes) for proposal in proposals]
-        unknown = [region for region in regions if region not in seen]
-        seen.update(zip(unknown, self._see(frame, unknown, intrinsics), strict=True))
-        return [seen[region] for region in regions]
+        starts = {
+            index: proposal.region or region_of_box(proposal.box_px, padding)
+            for index, proposal in enumerate(proposals)
+            if index not in poses
+        }
+        poses.update(self._approach(frame, proposals, starts, intrinsics))
+        tracking = self._settings.tracking
+        halves = {
+            index: region_of_upper_half(proposals[index].box_px)
+            for index in starts
+            if proposals[index].shows_somebody(tracking.sure_detection)
+            and quality(poses[index]) < tracking.quality_min
+        }
+        for index, pose in self._approach(frame, proposals, halves, intrinsics).items():
+            if is_of_whom_a_box_shows(pose, proposals[index].box_px, tracking.joint_score_min):
+                poses[index] = max(poses[index], pose, key=quality)
+        return [poses[index] for index in range(len(proposals))]
+
+    def _approach(
+        self,
+        frame: Frame,
+        proposals: Sequence[Proposal],
+        starts: Mapping[int, Region],
+        intrinsics: Intrinsics,
+    ) -> dict[int, RelativePose]:
+        """Look at regions of proposals, by index; about a box again where the body seems to be.
+
+        One look is enough where it finds next to nothing, as others did a few seconds ago.
+        """
+        looked_at = dict(starts)
+        poses: dict[int, RelativePose] = {}
+        for looks_left in range(FIRST_LOOKS, -1, -1):
+            now = [i for i in looked_at if proposals[i].region is None or not looks_left]
+            seen = self._see(frame, [looked_at[i] for i in now], intrinsics)
+            for index, pose in zip(now, seen, strict=True):
+                poses[index] = pose
+                looked_at[index] = pose.region
+                if proposals[index].refused_before and quality(pose) < HOPELESS:
+                    del looked_at[index]
+        return poses
 
     def _see(
         self,

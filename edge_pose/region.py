@@ -66,6 +66,12 @@ def region_of_box(box_px: Float[np.ndarray, "4"], padding: float = PADDING) -> R
     return Region(centre_px=((x0 + x1) / 2, (y0 + y1) / 2), side_px=side_px)
 
 
+def region_of_upper_half(box_px: Float[np.ndarray, "4"]) -> Region:
+    """Return the square about a body whose hips are where its box ends: a table hides the rest."""
+    x0, y0, x1, y1 = (float(value) for value in box_px)
+    return region_of_body(np.array([[(x0 + x1) / 2, y1], [(x0 + x1) / 2, y0]]))
+
+
 def region_of_body(points_px: Float[np.ndarray, "2 2"], reach: float = REACH) -> Region:
     """Return the square about the hips whose upper side faces the point above them."""
     (x, y), (top_x, top_y) = ((float(a), float(b)) for a, b in points_px)

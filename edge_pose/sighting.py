@@ -20,6 +20,8 @@ from edge_pose.types import Detection, RelativePose
 
 LEAST_LIKENESS: Final = 0.1
 """Less alike than this, a sighting is not of that track."""
+GOOD_QUALITY: Final = 0.65
+"""From here on a pose needs nobody to look again whether somebody is there."""
 _SAME_PERSON: Final = 0.5
 """Likeness above which two poses of one frame are one person: about 6 cm apart in every joint."""
 _DOUBLE_TOLERANCE: Final = 0.1
@@ -86,6 +88,11 @@ class Track:
         self.sightings += 1
         self.quality += (quality(pose) - self.quality) / min(self.sightings, _JUDGED_BY)
 
+    @property
+    def is_well_seen(self) -> bool:
+        """Whether the last pose leaves no doubt, whatever part of them the detector boxes."""
+        return self.visible and quality(self.pose) >= GOOD_QUALITY
+
     def shift_px(self, at_ns: int) -> Float64[np.ndarray, "2"]:
         """How far the person has moved since last seen, going by their velocity."""
         return self.velocity_px_s * min(seconds(self.seen_ns, at_ns), LONGEST_FORECAST_S)
@@ -125,6 +132,14 @@ class Proposal:
     detection: Detection | None
     refused_before: bool = False
     """Whether nobody was seen in a box like this a few seconds ago."""
+
+    def shows_somebody(self, sure_detection: float) -> bool:
+        """Tell whether this is about a box in which the detector is sure of somebody."""
+        return (
+            self.region is None
+            and self.detection is not None
+            and self.detection.score >= sure_detection
+        )
 
     def is_of_somebody_known(self, convincing_detection: float) -> bool:
         """Tell whether this is about somebody of whom the detector was once convinced."""

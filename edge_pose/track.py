@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.boxes import contains_middle, is_inside, overlaps
+from edge_pose.boxes import contains_middle, inside_share, is_inside, overlaps
 from edge_pose.doubt import (
     COLLAPSED,
     DOUBTFUL_QUALITY,
     DRIFTED_OVERLAP,
-    GOOD_QUALITY,
+    PART_INSIDE,
     fell_apart,
     is_nobody,
     is_part_of_somebody,
@@ -121,7 +121,7 @@ class Tracker:
             return since_s >= settings.search_s
         if since_s < settings.look_closer_s:
             return False
-        poor = any(quality(track.pose) < GOOD_QUALITY for track in self._tracks)
+        poor = any(not track.is_well_seen for track in self._tracks)
         return since_s >= settings.look_round_s or poor or changed()
 
     def boxes_at(self, at_ns: int) -> list[Float32[np.ndarray, "4"]]:
@@ -196,8 +196,16 @@ class Tracker:
         expected = _boxes(self.boxes_at(at_ns))
         found = list(detections or ())
         boxes = _boxes([detection.box_px for detection in found])
-        overlap = overlaps(expected, boxes)
-        partner = dict(assign(overlap, least=_LEAST_OVERLAP))
+        # Beyond the rim of the frame the detector sees nothing, and a followed body goes on.
+        rim_px = np.array([*frame_size_px, *frame_size_px], np.float32) - 1.0
+        overlap = overlaps(np.clip(expected, 0.0, rim_px), boxes)
+        partner = {
+            index: matched
+            for index, matched in assign(overlap, least=_LEAST_OVERLAP)
+            if overlap[index, matched] >= DRIFTED_OVERLAP
+            or not self._tracks[index].is_well_seen
+            or inside_share(boxes[matched], expected[index]) >= PART_INSIDE
+        }
         in_turn = self._in_turn(at_ns, frame_size_px)
         proposals = []
         for index, track in enumerate(self._tracks):
@@ -211,7 +219,8 @@ class Tracker:
             if matched is not None:
                 detection = found[matched]
                 lost = not track.visible or quality(track.pose) < COLLAPSED
-                if lost or overlap[index, matched] < DRIFTED_OVERLAP:
+                drifted = not track.is_well_seen and overlap[index, matched] < DRIFTED_OVERLAP
+                if lost or drifted:
                     box, region = detection.box_px, None
             hopeless = not track.visible and self._refusals.cover(
                 box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS

@@ -68,6 +68,8 @@ class World:
     noise_m: float = 0.0
     table_px: int | None = None
     """Row of the picture below which a table hides everybody."""
+    least_side_px: float = 0.0
+    """In squares smaller than this the pose network makes nobody out."""
     reach_px: float = field(default=0.0, init=False)
     """Side of the last crop that the pose network was asked about, in frame pixels."""
     looks: int = field(default=0, init=False)
@@ -206,7 +208,9 @@ class KnowingPose(_Reader):
         self.world.looks += 1
         person = self._in_the_middle(crop[2])
         joints = skeleton.NUM_JOINTS
-        if person is None:
+        frame_from_crop = self._affine(crop)
+        side_px = float(np.linalg.norm(frame_from_crop[:, 0])) * crop.shape[1]
+        if person is None or side_px < self.world.least_side_px:
             return {
                 "joints_px": np.zeros((joints, 2)),
                 "reach_px": np.array([[128.0, 128.0], [128.0, 26.0]]),
@@ -214,9 +218,8 @@ class KnowingPose(_Reader):
                 "scores": np.full(joints, 0.05),
                 "presence": np.array(0.02),
             }
-        frame_from_crop = self._affine(crop)
         crop_from_frame = np.linalg.inv(frame_from_crop[:, :2])
-        self.world.reach_px = float(np.linalg.norm(frame_from_crop[:, 0])) * crop.shape[1]
+        self.world.reach_px = side_px
         random = self.world.random
         pixels = (self.world.joints_px(person) - frame_from_crop[:, 2]) @ crop_from_frame.T
         middle = (crop.shape[1] - 1) / 2.0

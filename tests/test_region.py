@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_pose.region import Region, region_of_body, region_of_box
+from edge_pose.region import Region, region_of_body, region_of_box, region_of_upper_half
 
 
 def test_a_square_of_a_body_faces_the_second_point() -> None:
@@ -23,6 +23,11 @@ def test_a_body_without_extent_still_gives_a_square() -> None:
 def test_a_first_look_is_a_quarter_larger_than_the_box() -> None:
     region = region_of_box(np.array([10.0, 20.0, 30.0, 100.0]))
     assert region == Region(centre_px=(20.0, 60.0), side_px=100.0)
+
+
+def test_the_upper_half_of_a_body_lies_in_the_upper_half_of_its_square() -> None:
+    region = region_of_upper_half(np.array([10.0, 20.0, 90.0, 100.0]))
+    assert region == Region(centre_px=(50.0, 100.0), side_px=200.0)
 
 
 def test_a_square_keeps_its_place_when_the_frame_changes_size() -> None:

@@ -510,6 +510,75 @@ def test_a_hand_held_out_is_nobody_beside_whom_it_belongs_to() -> None:
     assert all(numbers(stage.play(pose_at(300), hand, score=0.6)) == [1] for _ in range(20))
 
 
+def part_of(box: np.ndarray, *, left: float = 0.0, top: float = 0.0) -> Detection:
+    """Box the right and lower part of a box, or something beside it."""
+    width, height = box[2:] - box[:2]
+    moved_box = box + np.array([left * width, top * height, max(-left, 0) * width, 0])
+    return Detection(box_px=moved_box.astype(np.float32), score=0.8)
+
+
+def looks_at(stage: Stage, *found: Detection) -> list[Proposal]:
+    stage.at_ns += 33 * MS
+    return stage.tracker.propose(stage.at_ns, list(found), frame_size_px=SIZE, views=WHOLE)
+
+
+@pytest.mark.parametrize(("score", "goes_on"), [(0.9, True), (0.5, False)])
+def test_who_is_well_seen_is_not_given_up_for_a_box_of_their_hand(
+    score: float, *, goes_on: bool
+) -> None:
+    """A board hides the face, and the detector sees a hand: the body was seen a moment ago."""
+    stage = Stage()
+    pose = poor(pose_at(600), score)
+    for _ in range(5):
+        (track,) = stage.play(pose)
+    (proposal,) = looks_at(stage, part_of(track.box_px, top=0.7))
+    assert proposal.track is track
+    assert proposal.detection is not None
+    assert (proposal.region is not None) is goes_on
+
+
+def test_a_box_beside_somebody_well_seen_is_somebody_elses() -> None:
+    stage = Stage()
+    for _ in range(5):
+        (track,) = stage.play(pose_at(600))
+    beside = Detection(
+        box_px=track.box_px
+        + np.float32(0.75) * np.array([track.box_px[2] - track.box_px[0], 0] * 2, np.float32),
+        score=0.8,
+    )
+    own, other = looks_at(stage, beside)
+    assert (own.track, own.detection) == (track, None)
+    assert (other.track, other.detection) == (None, beside)
+
+
+def test_a_body_that_goes_on_below_the_picture_is_where_the_detector_sees_its_upper_part() -> None:
+    stage = Stage()
+    below = pose_at(600)
+    sunk = replace(
+        poor(below, 0.5),
+        joints_px=below.joints_px + np.array([0, 420], np.float32),
+        region=below.region.shifted(np.array([0.0, 420.0])),
+    )
+    for _ in range(5):
+        (track,) = stage.play(sunk)
+    in_sight = np.clip(track.box_px, 0, np.array([*SIZE, *SIZE], np.float32) - 1)
+    assert np.prod(in_sight[2:] - in_sight[:2]) < 0.4 * np.prod(track.box_px[2:] - track.box_px[:2])
+    (proposal,) = looks_at(stage, Detection(box_px=in_sight, score=0.8))
+    assert proposal.region is not None
+
+
+def test_a_hand_that_got_a_number_is_let_go_beside_whom_it_belongs_to() -> None:
+    """It got one while nobody else was seen."""
+    stage = Stage()
+    hand = poor(pose_at(640, height=60), 0.45)
+    for _ in range(5):
+        assert numbers(stage.play(hand, score=0.6)) == [1]
+    tracks = []
+    for _ in range(8):
+        tracks = stage.play(hand, pose_at(600, height=600), score=0.6)
+    assert [track.quality > 0.8 for track in tracks] == [True]
+
+
 def test_whose_pose_falls_apart_is_missed_and_found_again_with_the_same_number() -> None:
     stage = Stage()
     for _ in range(5):
