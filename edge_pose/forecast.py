@@ -12,8 +12,8 @@ import numpy as np
 from edge_pose.clock import NS_PER_S
 from edge_pose.types import Pose3D
 
-_LONGEST_GAP_S: Final = 0.3
-"""Between poses that are farther apart nobody knows how somebody moved."""
+_LONGEST_NS: Final = 3 * NS_PER_S // 10
+"""Between poses farther apart nobody knows how somebody moved, nor do they go on for longer."""
 _KEPT: Final = 0.5
 """Of the velocity: limbs slow down and turn back, and part of it is noise (docs/log.md)."""
 
@@ -23,8 +23,8 @@ def moved_on(last: Pose3D, before: Pose3D | None, at_ns: int) -> Pose3D:
     share = 0.0
     if before is not None:
         gap_ns = last.captured_ns - before.captured_ns
-        if 0 < gap_ns <= _LONGEST_GAP_S * NS_PER_S:
-            share = _KEPT * (at_ns - last.captured_ns) / gap_ns
+        if 0 < gap_ns <= _LONGEST_NS:
+            share = _KEPT * min(at_ns - last.captured_ns, _LONGEST_NS) / gap_ns
     past = before if before is not None else last
 
     def ahead(new: np.ndarray, old: np.ndarray) -> np.ndarray:

@@ -290,7 +290,8 @@ class PoseEstimator:
                 person.last = self._measure(track, person, frame, intrinsics)
                 poses.append(person.last)
             elif track.visible:
-                poses.append(moved_on(person.last, person.before, frame.captured_ns))
+                pose = moved_on(person.last, person.before, frame.captured_ns)
+                poses.append(replace(pose, box_px=_inside(pose.box_px, intrinsics)))
             else:
                 poses.append(
                     replace(

@@ -49,6 +49,12 @@ def test_without_a_recent_past_nothing_moves(before: Pose3D | None) -> None:
     np.testing.assert_array_equal(pose.box_px, last.box_px)
 
 
+def test_a_picture_that_comes_late_carries_nobody_away() -> None:
+    late, very_late = (moved_on(pose_at(66, 0.2), pose_at(0, 0.0), ms * MS) for ms in (366, 9000))
+    np.testing.assert_array_equal(late.joints_m, very_late.joints_m)
+    assert very_late.joints_m[WRIST, 0] == pytest.approx(0.2 + 0.5 * 0.2 * 300 / 66, abs=1e-3)
+
+
 def test_what_it_is_given_stays_as_it_is() -> None:
     last, before = pose_at(66, 0.2), pose_at(0, 0.0)
     kept = replace(last, joints_m=last.joints_m.copy())

@@ -510,11 +510,9 @@ def test_a_hand_held_out_is_nobody_beside_whom_it_belongs_to() -> None:
     assert all(numbers(stage.play(pose_at(300), hand, score=0.6)) == [1] for _ in range(20))
 
 
-def part_of(box: np.ndarray, *, left: float = 0.0, top: float = 0.0) -> Detection:
-    """Box the right and lower part of a box, or something beside it."""
-    width, height = box[2:] - box[:2]
-    moved_box = box + np.array([left * width, top * height, max(-left, 0) * width, 0])
-    return Detection(box_px=moved_box.astype(np.float32), score=0.8)
+def lower_part_of(box_px: np.ndarray) -> Detection:
+    x0, y0, x1, y1 = box_px
+    return Detection(box_px=np.array([x0, y0 + 0.7 * (y1 - y0), x1, y1], np.float32), score=0.8)
 
 
 def looks_at(stage: Stage, *found: Detection) -> list[Proposal]:
@@ -531,7 +529,7 @@ def test_who_is_well_seen_is_not_given_up_for_a_box_of_their_hand(
     pose = poor(pose_at(600), score)
     for _ in range(5):
         (track,) = stage.play(pose)
-    (proposal,) = looks_at(stage, part_of(track.box_px, top=0.7))
+    (proposal,) = looks_at(stage, lower_part_of(track.box_px))
     assert proposal.track is track
     assert proposal.detection is not None
     assert (proposal.region is not None) is goes_on
