@@ -40,6 +40,13 @@ def inside_share(box_px: Float32[np.ndarray, "4"], outer_px: Float32[np.ndarray,
     return float(_common(box_px, outer_px)) / max(whole, 1e-9)
 
 
+def clipped(
+    boxes_px: Float32[np.ndarray, "*boxes 4"], frame_size_px: tuple[int, int]
+) -> Float32[np.ndarray, "*boxes 4"]:
+    """Leave of boxes what lies in the frame, whose width and height are given."""
+    return np.clip(boxes_px, 0.0, np.array(2 * frame_size_px, np.float32) - 1.0)
+
+
 def is_inside(box_px: Float32[np.ndarray, "4"], frame_size_px: tuple[int, int]) -> bool:
     """Tell whether a fifth of the box is in the frame and large enough to show a person."""
     limit = np.array(frame_size_px, np.float32)

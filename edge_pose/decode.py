@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from edge_pose.appearance import Appearance, appearance_of, torso_of
-from edge_pose.boxes import suppress
+from edge_pose.boxes import clipped, suppress
 from edge_pose.camera import camera_from_ray
 from edge_pose.crop import Letterbox, apply_affine
 from edge_pose.region import region_of_body
@@ -42,8 +42,7 @@ def decode_detections(
     order = likely[np.argsort(-scores[likely], kind="stable")][:_MOST_CANDIDATES]
     corners = outputs["boxes_px"][0][order].reshape(-1, 2, 2)
     corners = apply_affine(fitted.image_from_input, corners) + view[:2]
-    limit = np.array(frame_size_px, np.float32) - 1.0
-    boxes = np.clip(corners, 0.0, limit).reshape(-1, 4)
+    boxes = clipped(corners.reshape(-1, 4), frame_size_px)
     cut = is_cut(boxes, view, frame_size_px)
     kept = suppress(boxes, max_overlap=max_overlap)
     return [

@@ -28,6 +28,7 @@ DRIFTED_OVERLAP: Final = 0.4
 _LEFT_OF_QUALITY: Final = 0.7
 """Of the quality that gives a number: with less it is taken away again."""
 _MOST_OF_A_BOX: Final = 0.5
+"""Of a box's area, in the box of a pose that is said to be of whom it shows."""
 PART_INSIDE: Final = 0.7
 """Of a box, that lies inside another."""
 

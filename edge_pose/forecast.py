@@ -20,21 +20,19 @@ _KEPT: Final = 0.5
 
 def moved_on(last: Pose3D, before: Pose3D | None, at_ns: int) -> Pose3D:
     """Carry a pose on to a moment after it, joint by joint; without a past nothing moves."""
-    share = 0.0
-    if before is not None:
-        gap_ns = last.captured_ns - before.captured_ns
-        if 0 < gap_ns <= _LONGEST_NS:
-            share = _KEPT * min(at_ns - last.captured_ns, _LONGEST_NS) / gap_ns
-    past = before if before is not None else last
-
-    def ahead(new: np.ndarray, old: np.ndarray) -> np.ndarray:
-        return new + np.float32(share) * (new - old)
-
+    pose = held(last, at_ns)
+    if before is None or not 0 < last.captured_ns - before.captured_ns <= _LONGEST_NS:
+        return pose
+    ahead_ns = min(at_ns - last.captured_ns, _LONGEST_NS)
+    share = np.float32(_KEPT * ahead_ns / (last.captured_ns - before.captured_ns))
     return replace(
-        last,
-        box_px=ahead(last.box_px, past.box_px),
-        joints_m=ahead(last.joints_m, past.joints_m),
-        joints_px=ahead(last.joints_px, past.joints_px),
-        predicted=np.ones_like(last.predicted),
-        captured_ns=at_ns,
+        pose,
+        box_px=last.box_px + share * (last.box_px - before.box_px),
+        joints_m=last.joints_m + share * (last.joints_m - before.joints_m),
+        joints_px=last.joints_px + share * (last.joints_px - before.joints_px),
     )
+
+
+def held(last: Pose3D, at_ns: int) -> Pose3D:
+    """Carry a pose over to a moment after it as it is."""
+    return replace(last, predicted=np.ones_like(last.predicted), captured_ns=at_ns)

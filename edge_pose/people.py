@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from edge_pose.appearance import make_ready
+from edge_pose.boxes import clipped
 from edge_pose.bundle import Bundle
 from edge_pose.camera import IntrinsicsFor
 from edge_pose.change import ChangeDetector
@@ -23,7 +24,7 @@ from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
 from edge_pose.doubt import HOPELESS, is_of_whom_a_box_shows
 from edge_pose.engines import Engines
-from edge_pose.forecast import moved_on
+from edge_pose.forecast import held, moved_on
 from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
@@ -283,6 +284,7 @@ class PoseEstimator:
         self._people = {
             track: self._people.get(track) or _Person(self._new_filter()) for track in tracks
         }
+        size_px = (intrinsics.width_px, intrinsics.height_px)
         poses = []
         for track, person in self._people.items():
             if person.last is None or track.seen_ns == frame.captured_ns:
@@ -291,16 +293,9 @@ class PoseEstimator:
                 poses.append(person.last)
             elif track.visible:
                 pose = moved_on(person.last, person.before, frame.captured_ns)
-                poses.append(replace(pose, box_px=_inside(pose.box_px, intrinsics)))
+                poses.append(replace(pose, box_px=clipped(pose.box_px, size_px)))
             else:
-                poses.append(
-                    replace(
-                        person.last,
-                        predicted=np.ones_like(person.last.predicted),
-                        stale=True,
-                        captured_ns=frame.captured_ns,
-                    )
-                )
+                poses.append(replace(held(person.last, frame.captured_ns), stale=True))
         return poses
 
     def _measure(
@@ -328,7 +323,7 @@ class PoseEstimator:
         return Pose3D(
             track=track.number,
             score=quality(pose),
-            box_px=_inside(track.box_px, intrinsics),
+            box_px=clipped(track.box_px, (intrinsics.width_px, intrinsics.height_px)),
             joints_m=joints_m.astype(np.float32),
             joints_px=joints_px,
             scores=pose.scores,
@@ -350,8 +345,3 @@ class PoseEstimator:
 
 def _uncertain(scores: Float32[np.ndarray, "joints"], least: float) -> Bool[np.ndarray, "joints"]:
     return scores < np.float32(least)
-
-
-def _inside(box_px: Float32[np.ndarray, "4"], intrinsics: Intrinsics) -> Float32[np.ndarray, "4"]:
-    limit = np.array([intrinsics.width_px - 1, intrinsics.height_px - 1] * 2, np.float32)
-    return np.clip(box_px, 0.0, limit)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.boxes import contains_middle, inside_share, is_inside, overlaps
+from edge_pose.boxes import clipped, contains_middle, inside_share, is_inside, overlaps
 from edge_pose.doubt import (
     COLLAPSED,
     DOUBTFUL_QUALITY,
@@ -197,8 +197,7 @@ class Tracker:
         found = list(detections or ())
         boxes = _boxes([detection.box_px for detection in found])
         # Beyond the rim of the frame the detector sees nothing, and a followed body goes on.
-        rim_px = np.array([*frame_size_px, *frame_size_px], np.float32) - 1.0
-        overlap = overlaps(np.clip(expected, 0.0, rim_px), boxes)
+        overlap = overlaps(clipped(expected, frame_size_px), boxes)
         partner = {
             index: matched
             for index, matched in assign(overlap, least=_LEAST_OVERLAP)
