@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from jaxtyping import Float64
 
 from edge_pose.clock import NS_PER_S
 from edge_pose.types import Pose3D
@@ -30,6 +31,15 @@ def moved_on(last: Pose3D, before: Pose3D | None, at_ns: int) -> Pose3D:
         box_px=last.box_px + share * (last.box_px - before.box_px),
         joints_m=last.joints_m + share * (last.joints_m - before.joints_m),
         joints_px=last.joints_px + share * (last.joints_px - before.joints_px),
+    )
+
+
+def resized(pose: Pose3D, scale: Float64[np.ndarray, "2"]) -> Pose3D:
+    """Carry a pose over to pictures of another size, so many times as wide and as high."""
+    return replace(
+        pose,
+        box_px=(pose.box_px * np.tile(scale, 2)).astype(np.float32),
+        joints_px=(pose.joints_px * scale).astype(np.float32),
     )
 
 

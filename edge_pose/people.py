@@ -24,7 +24,7 @@ from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
 from edge_pose.doubt import HOPELESS, is_of_whom_a_box_shows
 from edge_pose.engines import Engines
-from edge_pose.forecast import held, moved_on
+from edge_pose.forecast import held, moved_on, resized
 from edge_pose.inference import batches, begin_batch, collect
 from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
@@ -151,9 +151,12 @@ class PoseEstimator:
         if old is None or (old.width_px, old.height_px) != (width, height):
             self._intrinsics = self._intrinsics_for(width, height)
             if old is not None:
-                self._tracker.rescale(width / old.width_px, height / old.height_px)
+                scale = np.array([width / old.width_px, height / old.height_px])
+                self._tracker.rescale(*scale)
                 for person in self._people.values():
                     person.filter = self._new_filter()
+                    person.before = None
+                    person.last = person.last and resized(person.last, scale)
             return self._intrinsics
         return old
 

@@ -277,6 +277,28 @@ def test_a_size_that_changes_in_the_middle_keeps_people_and_metres(
     assert estimator.intrinsics.width_px == 1280
 
 
+def test_whoever_is_not_seen_in_a_new_size_stands_where_they_stood(
+    world: World, bundle: Bundle
+) -> None:
+    """One is gone, two take turns: what is carried over is in pixels of the new size."""
+    settings = replace(UNFILTERED, tracking=TrackSettings(looks_per_frame=1))
+    estimator = estimator_of(world, bundle, settings)
+    people = [Person(root_m=(x, 0.1, 4.0)) for x in (-1.2, 0.0, 1.2)]
+    world.people = people
+    for sequence in range(12):
+        poses = estimator.process(world.frame(sequence))
+    assert numbers(poses) == [1, 2, 3]
+    left = {pose.track: pose for pose in poses}
+    world.intrinsics = camera.scale_to(world.intrinsics, 1280, 960)
+    world.people = []
+    for sequence in range(12, 15):
+        poses = estimator.process(world.frame(sequence))
+        assert numbers(poses) == [1, 2, 3]
+        for pose in poses:
+            np.testing.assert_allclose(pose.joints_px, 2 * left[pose.track].joints_px, atol=0.1)
+            np.testing.assert_allclose(pose.joints_m, left[pose.track].joints_m, atol=1e-3)
+
+
 def test_a_size_of_another_shape_is_taken_too(world: World, bundle: Bundle) -> None:
     estimator = estimator_of(world, bundle)
     world.people = [Person(root_m=(0.4, 0.1, 3.0))]
