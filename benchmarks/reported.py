@@ -1,6 +1,6 @@
 """Whom the appliance reports, and whom it invents: detector, pose network and tracker together.
 
-    python -m benchmarks.reported --rendered FOLDER … --workers LABELS [--quality 0 0.25 …]
+    python -m benchmarks.reported --rendered FOLDER … --workers LABELS [--evidence 0 0.25 …]
 
 In: rendered folders, whose truth is exact, and labels of the workers set (`python -m train label
 workers`), of which only the heads that its authors drew are used, in groups held out from training.
@@ -45,13 +45,13 @@ FRAMES: Final = 5
 FPS: Final = 30
 
 
-def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, quality: float) -> np.ndarray:
+def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, evidence: float) -> np.ndarray:
     """Show a picture for some frames; return the boxes of whom the last one reports."""
     estimator = PoseEstimator(
         bundle,
         engines=engines,
         intrinsics_for=camera.assume,
-        settings=EstimatorSettings(tracking=TrackSettings(quality_min=quality)),
+        settings=EstimatorSettings(tracking=TrackSettings(evidence_min=evidence)),
     )
     boxes: list[np.ndarray] = []
     for number in range(FRAMES):
@@ -66,17 +66,17 @@ def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, quality: floa
 
 
 def rows_of(
-    name: str, scenes: Iterable[Scene], bundle: Bundle, qualities: list[float], *, heads: bool
+    name: str, scenes: Iterable[Scene], bundle: Bundle, limits: list[float], *, heads: bool
 ) -> list[tuple[str, ...]]:
-    """Count a set at each least quality."""
-    tallies = {quality: Tally() for quality in qualities}
+    """Count a set at each least evidence."""
+    tallies = {evidence: Tally() for evidence in limits}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         carried = open_engines(bundle, stack, folder=Path(folder), choice="onnx")
         for scene in tqdm(scenes, desc=name, unit="picture", file=sys.stderr):
-            for quality, tally in tallies.items():
-                boxes = boxes_reported(bundle, carried.engines, scene, quality)
+            for evidence, tally in tallies.items():
+                boxes = boxes_reported(bundle, carried.engines, scene, evidence)
                 tally.add(scene, boxes, least=KNOWN_IOU)
-    return [tally.row(name, quality, heads=heads) for quality, tally in tallies.items()]
+    return [tally.row(name, evidence, heads=heads) for evidence, tally in tallies.items()]
 
 
 def main() -> int:
@@ -87,7 +87,11 @@ def main() -> int:
     parser.add_argument("--tier", choices=get_args(Tier), default="fast")
     parser.add_argument("--most", type=int, default=300, help="pictures of each set")
     parser.add_argument(
-        "--quality", type=float, nargs="+", default=[TrackSettings().quality_min], help="least mean"
+        "--evidence",
+        type=float,
+        nargs="+",
+        default=[TrackSettings().evidence_min],
+        help="least of whoever is reported",
     )
     arguments = parser.parse_args()
     rows = []
@@ -95,14 +99,14 @@ def main() -> int:
         bundle = open_bundle(packaged(arguments.tier))
         for folder in arguments.rendered:
             scenes = islice(rendered(folder), arguments.most)
-            rows += rows_of(folder.name, scenes, bundle, arguments.quality, heads=False)
+            rows += rows_of(folder.name, scenes, bundle, arguments.evidence, heads=False)
         if arguments.workers:
             heads = islice(drawn_heads(arguments.workers), arguments.most)
-            rows += rows_of("drawn heads", heads, bundle, arguments.quality, heads=True)
+            rows += rows_of("drawn heads", heads, bundle, arguments.evidence, heads=True)
     except EdgePoseError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(markdown_table(("set", "quality", "pictures", "people", "found", "invented"), rows))
+    print(markdown_table(("set", "evidence", "pictures", "people", "found", "invented"), rows))
     return 0
 
 

@@ -25,9 +25,9 @@ HOPELESS: Final = 0.05
 """Of a first look's quality, where nobody was seen a few seconds ago: not worth a second look."""
 DRIFTED_OVERLAP: Final = 0.4
 """What looks share less with the detector's box have left whom it is about."""
-_LEFT_OF_QUALITY: Final = 0.7
-"""Of the quality that gives a number: with less it is taken away again."""
-_MOST_OF_A_BOX: Final = 0.5
+_LEFT_OF_EVIDENCE: Final = 0.7
+"""Of the evidence that gives a number: with less it is taken away again."""
+_MUCH_OF_A_BOX: Final = 0.3
 """Of a box's area, in the box of a pose that is said to be of whom it shows."""
 PART_INSIDE: Final = 0.7
 """Of a box, that lies inside another."""
@@ -47,8 +47,8 @@ def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> b
 def is_of_whom_a_box_shows(
     pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float
 ) -> bool:
-    """Tell whether a pose covers most of a box; it may reach farther, where a body is hidden."""
-    return inside_share(box_px, box_of(pose, joint_score_min)) >= _MOST_OF_A_BOX
+    """Tell whether a pose covers much of a box; it may reach farther, where a body is hidden."""
+    return inside_share(box_px, box_of(pose, joint_score_min)) >= _MUCH_OF_A_BOX
 
 
 def is_part_of_somebody(track: Track, tracks: Sequence[Track]) -> bool:
@@ -64,7 +64,7 @@ def is_nobody(
     track: Track,
     tracks: Sequence[Track],
     *,
-    quality_min: float,
+    evidence_min: float,
     confirm_after: int,
     convincing_detection: float,
 ) -> bool:
@@ -74,10 +74,10 @@ def is_nobody(
     """
     if track.number is None:
         return track.sightings >= confirm_after and (
-            track.quality < quality_min or is_part_of_somebody(track, tracks)
+            track.evidence < evidence_min or is_part_of_somebody(track, tracks)
         )
     if track.detection_score >= convincing_detection:
         return False
-    return track.quality < _LEFT_OF_QUALITY * quality_min or (
+    return track.evidence < _LEFT_OF_EVIDENCE * evidence_min or (
         track.quality < DOUBTFUL_QUALITY and is_part_of_somebody(track, tracks)
     )

@@ -9,6 +9,8 @@ from edge_pose.types import RelativePose
 
 FEWEST_JOINTS: Final = 3
 """Fewer confident joints than this are not a person, nor span a box."""
+_SHOWN_AT_LEAST: Final = 5
+"""Joints that are seen of whoever is seen at all: of a head and two shoulders, for example."""
 _MARGIN: Final = 0.1
 
 
@@ -35,6 +37,15 @@ def pose_likeness(
 def quality(pose: RelativePose) -> float:
     """Mean joint score times presence."""
     return float(pose.scores.mean()) * pose.presence
+
+
+def best_seen(pose: RelativePose) -> float:
+    """Mean score of the joints that are seen best, times presence.
+
+    Of somebody half hidden the mean of all joints is as low as of a chair; the best ones are not.
+    """
+    best = np.partition(pose.scores, -_SHOWN_AT_LEAST)[-_SHOWN_AT_LEAST:]
+    return float(best.mean()) * pose.presence
 
 
 def box_of(pose: RelativePose, joint_score_min: float) -> Float32[np.ndarray, "4"]:

@@ -26,7 +26,7 @@ from edge_pose.doubt import HOPELESS, is_of_whom_a_box_shows
 from edge_pose.engines import Engines
 from edge_pose.forecast import held, moved_on, resized
 from edge_pose.inference import batches, begin_batch, collect
-from edge_pose.likeness import quality
+from edge_pose.likeness import best_seen, quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import FIRST_LOOKS, Region, region_of_box, region_of_upper_half
 from edge_pose.sides import Sides
@@ -181,7 +181,7 @@ class PoseEstimator:
         """Run the pose network on every proposal that does not lead to what is `known` already.
 
         Where only a box is known it may hold all of a body or the upper half of one.  Most often it
-        is all; where that leads to nobody, and the detector is sure, the other is tried.
+        is all; where that leads to nobody the other is tried.
         """
         poses = {
             index: known[proposal.region]
@@ -199,12 +199,12 @@ class PoseEstimator:
         halves = {
             index: region_of_upper_half(proposals[index].box_px)
             for index in starts
-            if proposals[index].shows_somebody(tracking.sure_detection)
-            and quality(poses[index]) < tracking.quality_min
+            if proposals[index].region is None
+            and not proposals[index].is_of_somebody_in(poses[index], tracking.evidence_min)
         }
         for index, pose in self._approach(frame, proposals, halves, intrinsics).items():
             if is_of_whom_a_box_shows(pose, proposals[index].box_px, tracking.joint_score_min):
-                poses[index] = max(poses[index], pose, key=quality)
+                poses[index] = max(poses[index], pose, key=best_seen)
         return [poses[index] for index in range(len(proposals))]
 
     def _approach(

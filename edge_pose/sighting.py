@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from edge_pose.appearance import Appearance, blended
-from edge_pose.likeness import FEWEST_JOINTS, box_of, pose_likeness, quality
+from edge_pose.likeness import FEWEST_JOINTS, best_seen, box_of, pose_likeness, quality
 from edge_pose.memory import LONGEST_FORECAST_S, Departure, leaves, seconds
 from edge_pose.region import Region
 from edge_pose.types import Detection, RelativePose
@@ -61,6 +61,8 @@ class Track:
     """Somebody beyond doubt from the first sight on."""
     quality: float
     """Mean of what the poses were worth, the last ones."""
+    best_seen: float
+    """Mean of what their best joints were worth."""
     velocity_px_s: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
     appearance: Appearance | None = None
     sightings: int = 1
@@ -86,7 +88,14 @@ class Track:
         self.seen_ns = at_ns
         self.visible = True
         self.sightings += 1
-        self.quality += (quality(pose) - self.quality) / min(self.sightings, _JUDGED_BY)
+        share = 1 / min(self.sightings, _JUDGED_BY)
+        self.quality += share * (quality(pose) - self.quality)
+        self.best_seen += share * (best_seen(pose) - self.best_seen)
+
+    @property
+    def evidence(self) -> float:
+        """What speaks for somebody being there: what both networks think of it."""
+        return self.detection_score * self.best_seen
 
     @property
     def is_well_seen(self) -> bool:
@@ -133,13 +142,10 @@ class Proposal:
     refused_before: bool = False
     """Whether nobody was seen in a box like this a few seconds ago."""
 
-    def shows_somebody(self, sure_detection: float) -> bool:
-        """Tell whether this is about a box in which the detector is sure of somebody."""
-        return (
-            self.region is None
-            and self.detection is not None
-            and self.detection.score >= sure_detection
-        )
+    def is_of_somebody_in(self, pose: RelativePose, evidence_min: float) -> bool:
+        """Tell whether there is somebody in the box that this is about, to judge by a pose."""
+        assert self.detection is not None
+        return self.detection.score * best_seen(pose) >= evidence_min
 
     def is_of_somebody_known(self, convincing_detection: float) -> bool:
         """Tell whether this is about somebody of whom the detector was once convinced."""

@@ -23,7 +23,7 @@ from edge_pose.doubt import (
     is_nobody,
     is_part_of_somebody,
 )
-from edge_pose.likeness import box_of, quality
+from edge_pose.likeness import best_seen, box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
 from edge_pose.refusals import (
     LONGEST_QUIET_NS,
@@ -51,7 +51,7 @@ _LEAST_OVERLAP: Final = 0.1
 class TrackSettings:
     """How patient the tracker is."""
 
-    max_people: int = 8
+    max_people: int = 16
     looks_per_frame: int = 4
     """How many of those in sight are looked at in one frame; more take turns."""
     look_round_s: float = 1.0
@@ -71,8 +71,10 @@ class TrackSettings:
     """Someone whom detector and pose network both believe this much is reported at once."""
     confirm_after: int = 3
     """Sightings after which anyone else is reported."""
-    quality_min: float = 0.25
-    """Mean quality of the poses of whoever is reported: what a chair is taken for has less."""
+    evidence_min: float = 0.25
+    """Score of the detection times that of the joints seen best, of whoever is reported: what a
+    chair is taken for has less.
+    """
     convincing_detection: float = 0.75
     """So sure of a body, the detector is believed of somebody who is followed though the pose is
     worth nothing, and is followed up soon where nobody was seen.
@@ -323,6 +325,7 @@ class Tracker:
             is_sure=detection.score >= settings.sure_detection
             and sighting.pose.presence >= settings.sure_presence,
             quality=quality(sighting.pose),
+            best_seen=best_seen(sighting.pose),
             appearance=looks,
         )
         self._tracks.append(track)
@@ -334,7 +337,7 @@ class Tracker:
         A number that was reported never changes, so it waits for the clothes where they decide.
         """
         settings = self._settings
-        if track.number is not None or track.quality < settings.quality_min:
+        if track.number is not None or track.evidence < settings.evidence_min:
             return
         if is_part_of_somebody(track, self._tracks):
             return
@@ -357,7 +360,7 @@ class Tracker:
             if is_nobody(
                 track,
                 self._tracks,
-                quality_min=settings.quality_min,
+                evidence_min=settings.evidence_min,
                 confirm_after=settings.confirm_after,
                 convincing_detection=settings.convincing_detection,
             ):

@@ -492,6 +492,17 @@ def test_a_chair_that_the_networks_half_believe_in_is_never_reported_and_soon_le
     assert stage.tracker.memory_size == 0
 
 
+def test_whoever_shows_head_and_shoulders_alone_is_reported_and_of_a_chair_all_is_unsure() -> None:
+    """The mean of all joints is the same, and so is what the detector thinks of it."""
+    head = replace(pose_at(300), scores=np.array([0.9] * 5 + [0.05] * (NUM_JOINTS - 5), np.float32))
+    chair = poor(pose_at(300), float(head.scores.mean()))
+    shown = {}
+    for name, pose in (("head", head), ("chair", chair)):
+        stage = Stage()
+        shown[name] = [numbers(stage.play(pose, score=0.55)) for _ in range(6)]
+    assert shown == {"head": [[], [], [1], [1], [1], [1]], "chair": [[]] * 6}
+
+
 def test_who_was_beyond_doubt_may_hide_all_joints_but_no_newcomer_may() -> None:
     hidden = replace(pose_at(300, presence=0.6), scores=np.full(NUM_JOINTS, 0.1, np.float32))
     for seen_before, expected in ((1, [1]), (0, [])):

@@ -101,7 +101,7 @@ class ModelConfig:
         Literal["auto", "int8", "fp16", "fp32"],
         Key("Of the pose network; auto: the fastest with TensorRT, single without"),
     ] = "auto"
-    max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 8
+    max_people: Annotated[int, Key("Most people followed at a time", 1.0, 100.0)] = 16
     looks_per_frame: Annotated[
         int,
         Key(
