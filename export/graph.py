@@ -18,8 +18,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from train.agreement import both_ways
 from train.detector import DetectorNet
+from train.ensemble import Ensemble
 from train.shipped import HALF, START, STEP, STEPS
 from train.ssd import INPUT_PX
 from train.student import INPUT_SIZE_PX, PoseNet
@@ -34,8 +34,8 @@ mean, all that is larger together by 0.3 mm, and they are a twelfth of the numbe
 _FILTER_AXES: Final = 4
 _RESIZE_TO_SIZES: Final = 4
 """Inputs of a Resize that is told a size: picture, nothing, nothing, size."""
-_ANSWERS: Final = ("network.head.", "network.reach.")
-"""What the names of the layers begin with whose answers are joints and reach."""
+_ANSWERS: Final = (".head.", ".reach.")
+"""What stands in the names of the layers whose answers are joints and reach."""
 
 _Stored = tuple[list[TensorProto], list[onnx.NodeProto]]
 """Arrays, and the nodes that make of them the array that the graph reads."""
@@ -44,33 +44,22 @@ _Store = Callable[[np.ndarray, str], _Stored | None]
 
 
 class _Pose(nn.Module):
-    """Pose network with calibrated scores, which may look at the mirror image too."""
+    """Pose network with calibrated scores."""
 
     slope: Tensor
     offset: Tensor
 
-    def __init__(self, network: PoseNet, slope: Tensor, offset: Tensor, *, mirrored: bool) -> None:
+    def __init__(self, network: PoseNet | Ensemble, slope: Tensor, offset: Tensor) -> None:
         super().__init__()
         self.network = network
-        self._mirrored = mirrored
         self.register_buffer("slope", slope)
         self.register_buffer("offset", offset)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        out = self._both_ways(image) if self._mirrored else self.network(image)
+        out = self.network(image)
         scores = torch.sigmoid(out["score_logits"] * self.slope + self.offset)
         presence = torch.sigmoid(out["presence_logits"])
         return out["joints_px"], out["joints_m"], scores, presence, out["reach_px"]
-
-    def _both_ways(self, image: Tensor) -> dict[str, Tensor]:
-        """Look at both at once: a batch of two runs on two cores."""
-        out = self.network(torch.cat([image, image.flip(-1)]))
-        people = image.shape[0]
-        plain, flipped = (
-            {name: value[half] for name, value in out.items()}
-            for half in (slice(None, people), slice(people, None))
-        )
-        return both_ways(plain, flipped)
 
 
 class _Detector(nn.Module):
@@ -86,24 +75,18 @@ class _Detector(nn.Module):
 
 
 def export_pose(
-    network: PoseNet,
-    calibration: Mapping[str, Sequence[float]],
-    path: Path,
-    *,
-    mirrored: bool = False,
+    network: PoseNet | Ensemble, calibration: Mapping[str, Sequence[float]], path: Path
 ) -> None:
     """Write the pose network, batch size free.
 
     Args:
-        network: what was trained.
+        network: what was trained, alone or with others.
         calibration: a `slope` and an `offset` per joint.
         path: the file to write.
-        mirrored: whether it says the mean of what it sees in a picture and in its mirror image, in
-            twice the time.
 
     """
     slope, offset = (torch.tensor(calibration[name]) for name in ("slope", "offset"))
-    wrapped = _Pose(network, slope, offset, mirrored=mirrored)
+    wrapped = _Pose(network, slope, offset)
     names = ["joints_px", "joints_m", "scores", "presence", "reach_px"]
     _export(wrapped, INPUT_SIZE_PX, names, path, batch=None, said={START: network.start})
 
@@ -198,7 +181,7 @@ def _shrink(model: onnx.ModelProto, store: _Store) -> None:
     for array in list(graph.initializer):
         values = numpy_helper.to_array(array)
         is_kept = values.size < _SMALLEST_SHRUNK or values.ndim == 1
-        if array.data_type != TensorProto.FLOAT or is_kept or array.name.startswith(_ANSWERS):
+        if array.data_type != TensorProto.FLOAT or is_kept or _is_answer(array.name):
             continue
         stored = store(values, array.name)
         if stored is None:
@@ -209,6 +192,10 @@ def _shrink(model: onnx.ModelProto, store: _Store) -> None:
         nodes += way_back
     for node in reversed(nodes):
         graph.node.insert(0, node)
+
+
+def _is_answer(name: str) -> bool:
+    return any(layer in name for layer in _ANSWERS)
 
 
 def _as_halves(values: np.ndarray, name: str) -> _Stored | None:

@@ -16,6 +16,7 @@ from edge_pose import skeleton
 from edge_pose.crop import letterbox
 from edge_pose.region import region_of_body
 from export.graph import export_detector, export_pose
+from train import ensemble
 from train.begin import student_from
 from train.calibrate import identity
 from train.detector import DetectorNet
@@ -37,11 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
     parser.add_argument("--rendered", type=Path, required=True, help="folder for golden pictures")
-    parser.add_argument(
-        "--mirrored",
-        action="store_true",
-        help="look at the mirror image too and say the mean: the accurate tier, in twice the time",
-    )
+    ensemble.add_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
 
 
@@ -50,8 +47,8 @@ def main(arguments: argparse.Namespace) -> None:
     calibration = identity(skeleton.NUM_JOINTS).table()
     if arguments.calibration is not None:
         calibration = json.loads(arguments.calibration.read_text())
-    network, pose = student_from(arguments.student).cpu(), arguments.out / "pose.onnx"
-    export_pose(network, calibration, pose, mirrored=arguments.mirrored)
+    network = ensemble.from_options(student_from(arguments.student), arguments).cpu()
+    export_pose(network, calibration, arguments.out / "pose.onnx")
     run = arguments.detector
     detector = DetectorNet() if run is None else load_detector(run)
     export_detector(detector, arguments.out / "detector.onnx")

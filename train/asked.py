@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from train.distributed import device
 from train.disturb import disturbed
+from train.ensemble import Ensemble
 from train.pool import arrived
 from train.pose_augment import Augmentation
 from train.stream import Batch, seed_of
@@ -33,7 +34,7 @@ _METRES: Final = slice(3, 6)
 class Asked(nn.Module):
     """A network whose whole answer about joints is one array, [batch, joints, 6]."""
 
-    def __init__(self, network: PoseNet) -> None:
+    def __init__(self, network: PoseNet | Ensemble) -> None:
         """Ask a network that has no lifter yet."""
         super().__init__()
         self.network = network
@@ -69,7 +70,12 @@ class Answers:
 
 @torch.no_grad()
 def asked_about(
-    blocks: Iterable[Batch], network: PoseNet, augmentation: Augmentation, *, seed: int, first: int
+    blocks: Iterable[Batch],
+    network: PoseNet | Ensemble,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    first: int,
 ) -> Iterator[Batch]:
     """Ask a network on an accelerator about wide crops, each disturbed `VIEWS` times over.
 

@@ -3,10 +3,11 @@
 In: a run of `train student` or a bundle, and rendered people.  Out: a run folder with the whole
 network, which `train evaluate` and `export` read.
 
-The network is asked once about many disturbed crops; what it said, and the truth, is all that the
-lifter learns from.  Half of the time places are moved some way towards the truth, with scores that
-say so: photographs show joints more clearly than renderings do, and a lifter that has only met
-badly placed joints would not trust well placed ones.
+The network, alone or in the ensemble that is the `accurate` tier, is asked once about many
+disturbed crops; what it said, and the truth, is all that the lifter learns from.  Half of the time
+places are moved some way towards the truth, with scores that say so: photographs show joints more
+clearly than renderings do, and a lifter that has only met badly placed joints would not trust well
+placed ones.
 """
 
 import argparse
@@ -21,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from edge_pose.errors import SourceError
-from train import presets
+from train import ensemble, presets
 from train.asked import VIEWS, Answers, Asked, answers_to, asked_about
 from train.asked_anew import moved_rows
 from train.begin import student_from
 from train.distributed import device
+from train.ensemble import Ensemble
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
 from train.lifter import Lifter, moved
@@ -59,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     presets.add_options(parser, "lift")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument(
+        "--go-on", action="store_true", help="go on with the lifter that is there, if there is one"
+    )
+    ensemble.add_options(parser)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -66,7 +72,7 @@ def main(arguments: argparse.Namespace) -> None:
     effort = presets.effort(arguments, "lift")
     torch.manual_seed(effort.seed)
     network = student_from(arguments.begin)
-    network.lifter = None
+    begun, network.lifter = network.lifter, None
     people = RenderedPeople(*arguments.rendered)
     if not len(people):
         raise SourceError(
@@ -74,7 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
             "`train synth`"
         )
     answers = ask(
-        network,
+        ensemble.from_options(network, arguments),
         people,
         crops=arguments.crops,
         seed=effort.seed,
@@ -82,7 +88,7 @@ def main(arguments: argparse.Namespace) -> None:
         folder=arguments.out,
     )
     network.requires_grad_(requires_grad=False)
-    network.lifter = Lifter(INPUT_SIZE_PX).to(device())
+    network.lifter = (begun if arguments.go_on else None) or Lifter(INPUT_SIZE_PX).to(device())
     options = effort.options({**vars(arguments), "people": len(people), "start": network.start})
     fit(
         network,
@@ -96,7 +102,13 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def ask(
-    network: PoseNet, people: RenderedPeople, *, crops: int, seed: int, workers: int, folder: Path
+    network: PoseNet | Ensemble,
+    people: RenderedPeople,
+    *,
+    crops: int,
+    seed: int,
+    workers: int,
+    folder: Path,
 ) -> Answers:
     """Let the network answer so many disturbed crops of people, drawn at random."""
     folder /= f"answers-{_digest(network, people, seed)}"
@@ -150,7 +162,7 @@ def nearer(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     return moved(batch["joints_px"], batch["score_logits"], batch["true_px"], share)
 
 
-def _digest(network: PoseNet, people: RenderedPeople, seed: int) -> str:
+def _digest(network: PoseNet | Ensemble, people: RenderedPeople, seed: int) -> str:
     """Tell answers apart that others would give, or about others."""
     digest = hashlib.sha256(f"{len(people)} {seed}".encode())
     for value in network.state_dict().values():

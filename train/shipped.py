@@ -19,7 +19,10 @@ from edge_pose.errors import BundleError
 
 START: Final = "start"
 """What a file's metadata call the published network that its own was trained from."""
-_WRAPPER: Final = "network."
+_WRAPPERS: Final = ("network.student.", "network.")
+"""What the names of the student's parameters begin with: in an ensemble, and alone."""
+_BESIDE: Final = "network.beside."
+"""And those of a network that is asked beside it, as it was published."""
 HALF: Final = ".half"
 STEPS: Final = ".steps"
 STEP: Final = ".step"
@@ -30,9 +33,10 @@ def shipped_weights(path: Path) -> dict[str, Tensor]:
     found = {}
     for array in onnx.load(path).graph.initializer:
         name = array.name.removesuffix(HALF)
-        if name.startswith(_WRAPPER):
+        wrapper = next((begin for begin in _WRAPPERS if name.startswith(begin)), None)
+        if wrapper is not None and not name.startswith(_BESIDE):
             values = numpy_helper.to_array(array).astype(np.float32)
-            found[name.removeprefix(_WRAPPER)] = torch.from_numpy(values.copy())
+            found[name.removeprefix(wrapper)] = torch.from_numpy(values.copy())
     if not found:
         raise BundleError(
             f"{path} holds no parameters under their names of training; "

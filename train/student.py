@@ -175,10 +175,17 @@ class PoseNet(Regressor):
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Predict from pictures [batch, 3, 256, 256]."""
+        return self.lifted(self.seen(image))
+
+    def seen(self, image: Tensor) -> dict[str, Tensor]:
+        """Predict from pictures [batch, 3, 256, 256] without a second opinion on the metres."""
         features, heat = self.stem(image)
-        answer = sharper(self.predict(features), heat)
+        return sharper(self.predict(features), heat)
+
+    def lifted(self, answer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Let the lifter, where there is one, say what it thinks of the metres of an answer."""
         if self.lifter is None:
-            return answer
+            return dict(answer)
         known = (answer[name] for name in ("joints_px", "score_logits", "joints_m"))
         return {**answer, "joints_m": both_opinions(answer["joints_m"], self.lifter(*known))}
 
