@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.boxes import inside_share, overlaps
-from edge_pose.likeness import box_of, quality
+from edge_pose.likeness import best_seen, box_of, quality
 from edge_pose.sighting import GOOD_QUALITY, Sighting, Track
 from edge_pose.types import RelativePose
 
@@ -27,8 +27,8 @@ DRIFTED_OVERLAP: Final = 0.4
 """What looks share less with the detector's box have left whom it is about."""
 _LEFT_OF_EVIDENCE: Final = 0.7
 """Of the evidence that gives a number: with less it is taken away again."""
-_MUCH_OF_A_BOX: Final = 0.3
-"""Of a box's area, in the box of a pose that is said to be of whom it shows."""
+_PREFERRED: Final = 0.7
+"""Of how well the best look shows whom a box shows, that the last look must show."""
 PART_INSIDE: Final = 0.7
 """Of a box, that lies inside another."""
 
@@ -44,11 +44,31 @@ def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> b
     return bool(shared < DRIFTED_OVERLAP)
 
 
-def is_of_whom_a_box_shows(
-    pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float
-) -> bool:
-    """Tell whether a pose covers much of a box; it may reach farther, where a body is hidden."""
-    return inside_share(box_px, box_of(pose, joint_score_min)) >= _MUCH_OF_A_BOX
+def shown_in(pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float) -> float:
+    """Say how far a pose is of whom a box shows: how well it is seen, times what they share."""
+    shared = overlaps(box_of(pose, joint_score_min)[None], box_px[None])[0, 0]
+    return best_seen(pose) * float(shared)
+
+
+def best_look(
+    looks: Sequence[RelativePose],
+    box_px: Float32[np.ndarray, "4"],
+    *,
+    detection_score: float,
+    evidence_min: float,
+    joint_score_min: float,
+) -> RelativePose:
+    """Choose among looks about a box, first to last; the last is placed best, so it is preferred.
+
+    In a crowd a look where the body seems to be may slip to a neighbour; then an earlier one that
+    shows whom the box shows is better.  Where the last finds nobody there is nobody: first looks
+    believe in chairs.
+    """
+    last = looks[-1]
+    if detection_score * best_seen(last) < evidence_min:
+        return last
+    shown = [shown_in(pose, box_px, joint_score_min) for pose in looks]
+    return last if shown[-1] >= _PREFERRED * max(shown) else looks[int(np.argmax(shown))]
 
 
 def is_part_of_somebody(track: Track, tracks: Sequence[Track]) -> bool:

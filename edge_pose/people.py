@@ -22,11 +22,11 @@ from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
-from edge_pose.doubt import HOPELESS, is_of_whom_a_box_shows
+from edge_pose.doubt import HOPELESS, best_look, shown_in
 from edge_pose.engines import Engines
 from edge_pose.forecast import held, moved_on, resized
 from edge_pose.inference import batches, begin_batch, collect
-from edge_pose.likeness import best_seen, quality
+from edge_pose.likeness import quality
 from edge_pose.metric import BodySize, root_translation
 from edge_pose.region import FIRST_LOOKS, Region, region_of_box, region_of_upper_half
 from edge_pose.sides import Sides
@@ -181,7 +181,7 @@ class PoseEstimator:
         """Run the pose network on every proposal that does not lead to what is `known` already.
 
         Where only a box is known it may hold all of a body or the upper half of one.  Most often it
-        is all; where that leads to nobody the other is tried.
+        is all; where that does not lead to whom the box shows the other is tried.
         """
         poses = {
             index: known[proposal.region]
@@ -196,15 +196,17 @@ class PoseEstimator:
         }
         poses.update(self._approach(frame, proposals, starts, intrinsics))
         tracking = self._settings.tracking
+        shown = partial(shown_in, joint_score_min=tracking.joint_score_min)
         halves = {
             index: region_of_upper_half(proposals[index].box_px)
             for index in starts
             if proposals[index].region is None
-            and not proposals[index].is_of_somebody_in(poses[index], tracking.evidence_min)
+            and proposals[index].detection_score * shown(poses[index], proposals[index].box_px)
+            < tracking.evidence_min
         }
         for index, pose in self._approach(frame, proposals, halves, intrinsics).items():
-            if is_of_whom_a_box_shows(pose, proposals[index].box_px, tracking.joint_score_min):
-                poses[index] = max(poses[index], pose, key=best_seen)
+            box = proposals[index].box_px
+            poses[index] = max(poses[index], pose, key=lambda pose: shown(pose, box))
         return [poses[index] for index in range(len(proposals))]
 
     def _approach(
@@ -219,16 +221,26 @@ class PoseEstimator:
         One look is enough where it finds next to nothing, as others did a few seconds ago.
         """
         looked_at = dict(starts)
-        poses: dict[int, RelativePose] = {}
+        looks: dict[int, list[RelativePose]] = {index: [] for index in starts}
         for looks_left in range(FIRST_LOOKS, -1, -1):
             now = [i for i in looked_at if proposals[i].region is None or not looks_left]
             seen = self._see(frame, [looked_at[i] for i in now], intrinsics)
             for index, pose in zip(now, seen, strict=True):
-                poses[index] = pose
+                looks[index].append(pose)
                 looked_at[index] = pose.region
                 if proposals[index].refused_before and quality(pose) < HOPELESS:
                     del looked_at[index]
-        return poses
+        tracking = self._settings.tracking
+        return {
+            index: best_look(
+                of_one,
+                proposals[index].box_px,
+                detection_score=proposals[index].detection_score,
+                evidence_min=tracking.evidence_min,
+                joint_score_min=tracking.joint_score_min,
+            )
+            for index, of_one in looks.items()
+        }
 
     def _see(
         self,

@@ -142,10 +142,10 @@ class Proposal:
     refused_before: bool = False
     """Whether nobody was seen in a box like this a few seconds ago."""
 
-    def is_of_somebody_in(self, pose: RelativePose, evidence_min: float) -> bool:
-        """Tell whether there is somebody in the box that this is about, to judge by a pose."""
-        assert self.detection is not None
-        return self.detection.score * best_seen(pose) >= evidence_min
+    @property
+    def detection_score(self) -> float:
+        """How sure the detector is of somebody; 0 where it has not said."""
+        return 0.0 if self.detection is None else self.detection.score
 
     def is_of_somebody_known(self, convincing_detection: float) -> bool:
         """Tell whether this is about somebody of whom the detector was once convinced."""

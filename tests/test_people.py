@@ -217,6 +217,20 @@ def test_whom_a_table_hides_is_found_where_the_square_about_what_is_seen_shows_t
     np.testing.assert_allclose(pose.joints_px, world.joints_px(world.people[0]), atol=2.0)
 
 
+def test_whoever_stands_in_a_crowd_is_seen_though_later_looks_slip_to_a_neighbour(
+    world: World, bundle: Bundle
+) -> None:
+    """The first look at each of two shows them, the second and third show the same one."""
+    world.people = [Person(root_m=(-0.5, 0.1, 3.0)), Person(root_m=(0.5, 0.1, 3.0))]
+    world.slips_after = 2
+    poses = estimator_of(world, bundle).process(world.frame(0))
+    assert numbers(poses) == [1, 2]
+    for pose, person in zip(
+        sorted(poses, key=lambda pose: float(root(pose)[0])), world.people, strict=True
+    ):
+        np.testing.assert_allclose(pose.joints_px, world.joints_px(person), atol=3.0)
+
+
 def test_the_detector_rests_while_everybody_is_in_sight(world: World, bundle: Bundle) -> None:
     settings = replace(UNFILTERED, tracking=TrackSettings(look_round_s=1.0))
     estimator = estimator_of(world, bundle, settings)
