@@ -181,7 +181,8 @@ class PoseEstimator:
         """Run the pose network on every proposal that does not lead to what is `known` already.
 
         Where only a box is known it may hold all of a body or the upper half of one.  Most often it
-        is all; where that does not lead to whom the box shows the other is tried.
+        is all; where that does not lead to whom the box shows, and the detector is sure, the other
+        is tried.
         """
         poses = {
             index: known[proposal.region]
@@ -201,8 +202,8 @@ class PoseEstimator:
             index: region_of_upper_half(proposals[index].box_px)
             for index in starts
             if proposals[index].region is None
-            and proposals[index].detection_score * shown(poses[index], proposals[index].box_px)
-            < tracking.evidence_min
+            and (score := proposals[index].detection_score) >= tracking.sure_detection
+            and score * shown(poses[index], proposals[index].box_px) < tracking.evidence_min
         }
         for index, pose in self._approach(frame, proposals, halves, intrinsics).items():
             box = proposals[index].box_px
