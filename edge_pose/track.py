@@ -71,7 +71,7 @@ class TrackSettings:
     """Someone whom detector and pose network both believe this much is reported at once."""
     confirm_after: int = 3
     """Sightings after which anyone else is reported."""
-    evidence_min: float = 0.3
+    evidence_min: float = 0.25
     """Score of the detection times that of the joints seen best, of whoever is reported: what a
     chair is taken for has less.
     """
