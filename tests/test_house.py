@@ -107,7 +107,9 @@ def test_the_wheel_holds_the_appliance_and_nothing_else(tmp_path: Path) -> None:
         check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.stat().st_size <= 80e6, "fast in three forms, accurate with heavy; indices take 100"
+    assert wheel.stat().st_size <= 80e6, (
+        "fast in three forms, accurate with heavy; indices take 100"
+    )
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (entry_points,) = (name for name in names if name.endswith("/entry_points.txt"))
