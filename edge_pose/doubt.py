@@ -1,6 +1,7 @@
 """Is that anybody at all: what speaks against a track or a sighting of it.
 
-In: tracks, and sightings as `edge_pose/sighting.py` makes them.  Out: yes or no.
+In: tracks, and sightings as `edge_pose/sighting.py` makes them.  Out: yes or no; and of several
+looks about a box the one that shows whom the box shows.
 
 Both networks take a chair, a jacket or a hand held out for somebody now and then, but not for long
 and not both of them; their poses are worth little.
@@ -39,15 +40,12 @@ def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> b
         return False
     if sighting.detection is None:
         return True
-    box = box_of(sighting.pose, joint_score_min)
-    shared = overlaps(box[None], sighting.detection.box_px[None])[0, 0]
-    return bool(shared < DRIFTED_OVERLAP)
+    return _shared(sighting.pose, sighting.detection.box_px, joint_score_min) < DRIFTED_OVERLAP
 
 
 def shown_in(pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float) -> float:
     """Say how far a pose is of whom a box shows: how well it is seen, times what they share."""
-    shared = overlaps(box_of(pose, joint_score_min)[None], box_px[None])[0, 0]
-    return best_seen(pose) * float(shared)
+    return best_seen(pose) * _shared(pose, box_px, joint_score_min)
 
 
 def best_look(
@@ -101,3 +99,8 @@ def is_nobody(
     return track.evidence < _LEFT_OF_EVIDENCE * evidence_min or (
         track.quality < DOUBTFUL_QUALITY and is_part_of_somebody(track, tracks)
     )
+
+
+def _shared(pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float) -> float:
+    """Say how much of both the box of a pose and another box have in common."""
+    return float(overlaps(box_of(pose, joint_score_min)[None], box_px[None])[0, 0])

@@ -10,18 +10,15 @@ any score.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from edge_pose.errors import ConfigError
-from train.agreement import both_ways, unmirrored
+from train.agreement import Answer, both_ways, unmirrored
 from train.distributed import device
 from train.student import STARTS, PoseNet
-
-Answer = Mapping[str, Tensor]
 
 _SAME_BODY_PX: Final = 20.0
 """Mean distance of all joints, in pixels of the crop, at which the other network counts e times
