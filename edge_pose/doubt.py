@@ -15,7 +15,7 @@ from jaxtyping import Float32
 
 from edge_pose.boxes import inside_share, overlaps
 from edge_pose.likeness import best_seen, box_of, quality
-from edge_pose.sighting import GOOD_QUALITY, Sighting, Track
+from edge_pose.sighting import GOOD_QUALITY, Proposal, Sighting, Track
 from edge_pose.types import RelativePose
 
 DOUBTFUL_QUALITY: Final = 0.5
@@ -26,6 +26,8 @@ HOPELESS: Final = 0.05
 """Of a first look's quality, where nobody was seen a few seconds ago: not worth a second look."""
 DRIFTED_OVERLAP: Final = 0.4
 """What looks share less with the detector's box have left whom it is about."""
+_GOES_ON: Final = 0.7
+"""Of a track's quality, with which somebody is seen where they were expected."""
 _LEFT_OF_EVIDENCE: Final = 0.7
 """Of the evidence that gives a number: with less it is taken away again."""
 _PREFERRED: Final = 0.7
@@ -41,6 +43,12 @@ def fell_apart(track: Track, sighting: Sighting, *, joint_score_min: float) -> b
     if sighting.detection is None:
         return True
     return _shared(sighting.pose, sighting.detection.box_px, joint_score_min) < DRIFTED_OVERLAP
+
+
+def goes_on(proposal: Proposal, pose: RelativePose) -> bool:
+    """Tell whether somebody is seen where they were expected, as well as before."""
+    track = proposal.track
+    return track is not None and quality(pose) >= _GOES_ON * track.quality
 
 
 def shown_in(pose: RelativePose, box_px: Float32[np.ndarray, "4"], joint_score_min: float) -> float:

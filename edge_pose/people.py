@@ -22,7 +22,7 @@ from edge_pose.clock import NS_PER_MS, Clock, monotonic_ns
 from edge_pose.crop import UncutCrop, take_crop
 from edge_pose.decode import decode_poses
 from edge_pose.detect import DetectSettings, Found, begin_to_find_people
-from edge_pose.doubt import HOPELESS, best_look, shown_in
+from edge_pose.doubt import HOPELESS, best_look, goes_on, shown_in
 from edge_pose.engines import Engines
 from edge_pose.forecast import held, moved_on, resized
 from edge_pose.inference import batches, begin_batch, collect
@@ -189,18 +189,27 @@ class PoseEstimator:
             for index, proposal in enumerate(proposals)
             if proposal.region is not None and proposal.region in known
         }
-        padding = self._manifest.crop.padding
-        starts = {
-            index: proposal.region or region_of_box(proposal.box_px, padding)
+        regions = {
+            index: proposal.region
             for index, proposal in enumerate(proposals)
-            if index not in poses
+            if proposal.region is not None and index not in poses
         }
-        poses.update(self._approach(frame, proposals, starts, intrinsics))
+        poses.update(
+            zip(regions, self._see(frame, list(regions.values()), intrinsics), strict=True)
+        )
+        padding = self._manifest.crop.padding
+        boxes = {
+            index: region_of_box(proposal.box_px, padding)
+            for index, proposal in enumerate(proposals)
+            if index not in poses or (proposal.drifted and not goes_on(proposal, poses[index]))
+        }
+        for index, pose in self._approach(frame, proposals, boxes, intrinsics).items():
+            poses[index] = max(poses.get(index, pose), pose, key=quality)
         tracking = self._settings.tracking
         shown = partial(shown_in, joint_score_min=tracking.joint_score_min)
         halves = {
             index: region_of_upper_half(proposals[index].box_px)
-            for index in starts
+            for index in boxes
             if proposals[index].region is None
             and (score := proposals[index].detection_score) >= tracking.sure_detection
             and score * shown(poses[index], proposals[index].box_px) < tracking.evidence_min
@@ -217,16 +226,15 @@ class PoseEstimator:
         starts: Mapping[int, Region],
         intrinsics: Intrinsics,
     ) -> dict[int, RelativePose]:
-        """Look at regions of proposals, by index; about a box again where the body seems to be.
+        """Look about boxes of proposals, by index, and again where the body seems to be.
 
         One look is enough where it finds next to nothing, as others did a few seconds ago.
         """
         looked_at = dict(starts)
         looks: dict[int, list[RelativePose]] = {index: [] for index in starts}
-        for looks_left in range(FIRST_LOOKS, -1, -1):
-            now = [i for i in looked_at if proposals[i].region is None or not looks_left]
-            seen = self._see(frame, [looked_at[i] for i in now], intrinsics)
-            for index, pose in zip(now, seen, strict=True):
+        for _ in range(1 + FIRST_LOOKS):
+            seen = self._see(frame, list(looked_at.values()), intrinsics)
+            for index, pose in zip(list(looked_at), seen, strict=True):
                 looks[index].append(pose)
                 looked_at[index] = pose.region
                 if proposals[index].refused_before and quality(pose) < HOPELESS:

@@ -30,6 +30,10 @@ _STILL_TOLERANCE: Final = 0.2
 """The same from one frame to the next, for somebody who keeps their velocity."""
 _RESTLESS_TOLERANCE: Final = 1.0
 """What each second adds to it."""
+_GROWS: Final = 1.5
+"""As many times as large, or as small, a body may seem from one picture to the next."""
+_GROWS_EACH_S: Final = 2.0
+"""What each second adds to it."""
 _OWN_CROP: Final = 0.1
 """Added to the likeness when the pose came from the track's own crop: habit decides what
 likeness cannot.
@@ -92,6 +96,14 @@ class Track:
         self.quality += share * (quality(pose) - self.quality)
         self.best_seen += share * (best_seen(pose) - self.best_seen)
 
+    def may_be(self, pose: RelativePose, at_ns: int) -> bool:
+        """Tell whether a body of this one's size may look so large by now.
+
+        Who is taken for a hand of theirs shrinks to a quarter within a moment.
+        """
+        most = _GROWS + _GROWS_EACH_S * seconds(self.seen_ns, at_ns)
+        return 1 / most <= pose.region.side_px / self.pose.region.side_px <= most
+
     @property
     def evidence(self) -> float:
         """What speaks for somebody being there: what both networks think of it."""
@@ -141,6 +153,8 @@ class Proposal:
     detection: Detection | None
     refused_before: bool = False
     """Whether nobody was seen in a box like this a few seconds ago."""
+    drifted: bool = False
+    """Whether the box is not where the region is: one of them shows somebody else, or a part."""
 
     @property
     def detection_score(self) -> float:
@@ -235,7 +249,10 @@ def fit(
             for track in tracks
         ]
     )
-    return np.where(likeness >= LEAST_LIKENESS, likeness + _OWN_CROP * own, 0.0)
+    possible = np.array(
+        [[track.may_be(sighting.pose, at_ns) for sighting in sightings] for track in tracks]
+    )
+    return np.where(possible & (likeness >= LEAST_LIKENESS), likeness + _OWN_CROP * own, 0.0)
 
 
 def is_double(track: Track, sightings: Sequence[Sighting], at_ns: int) -> bool:

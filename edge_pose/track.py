@@ -215,14 +215,15 @@ class Tracker:
                 track.unconfirmed = 0
             elif any(contains_middle(view, expected[index]) for view in views):
                 track.unconfirmed += 1
-            box, detection = expected[index], None
+            box, detection, drifted = expected[index], None, False
             region: Region | None = track.region_at(at_ns)
             if matched is not None:
                 detection = found[matched]
-                lost = not track.visible or quality(track.pose) < COLLAPSED
-                drifted = not track.is_well_seen and overlap[index, matched] < DRIFTED_OVERLAP
-                if lost or drifted:
-                    box, region = detection.box_px, None
+                drifted = not track.is_well_seen and bool(overlap[index, matched] < DRIFTED_OVERLAP)
+                if not track.visible or quality(track.pose) < COLLAPSED:
+                    box, region, drifted = detection.box_px, None, False
+                elif drifted:
+                    box = detection.box_px
             hopeless = not track.visible and self._refusals.cover(
                 box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS
             )
@@ -230,7 +231,13 @@ class Tracker:
             track.waits = inside and track.visible and region is not None and track not in in_turn
             if inside and not track.waits and not hopeless:
                 proposals.append(
-                    Proposal(box_px=box, region=region, track=track, detection=detection)
+                    Proposal(
+                        box_px=box,
+                        region=region,
+                        track=track,
+                        detection=detection,
+                        drifted=drifted,
+                    )
                 )
         taken = set(partner.values())
         proposals.extend(
@@ -301,7 +308,11 @@ class Tracker:
         settings = self._settings
         box = box_of(sighting.pose, settings.joint_score_min)
         looks = sighting.pose.appearance
-        missing = [track for track in self._tracks if not track.visible]
+        missing = [
+            track
+            for track in self._tracks
+            if not track.visible and track.may_be(sighting.pose, at_ns)
+        ]
         near = [
             nearness(track.departure(self._frame_size_px), box, looks, at_ns, reach=settings.reach)
             for track in missing

@@ -70,6 +70,8 @@ class World:
     """Row of the picture below which a table hides everybody."""
     least_side_px: float = 0.0
     """In squares smaller than this the pose network makes nobody out."""
+    boxed_below_px: int | None = None
+    """Row of the detector's picture above which it misses everything."""
     slips_after: int | None = None
     """So many looks at a frame show whom they are about, all others the first of the people."""
     looks_before: int = field(default=0, init=False)
@@ -139,6 +141,8 @@ class SeeingDetector:
         boxes, scores = np.zeros((1, 6, 4), np.float32), np.zeros((1, 6), np.float32)
         for index in range(6):
             mask = np.abs(who - _FIRST_CODE - _CODE_STEP * index) < 3
+            if self.world.boxed_below_px is not None:
+                mask[: self.world.boxed_below_px] = False
             # Outlines mix two codes into a third; they are one pixel thin, people are not.
             solid = mask[1:, 1:] & mask[:-1, 1:] & mask[1:, :-1] & mask[:-1, :-1]
             rows, columns = np.nonzero(solid)

@@ -171,6 +171,23 @@ def test_only_who_is_new_is_looked_at_several_times(world: World, bundle: Bundle
     assert looks == [3, 1, 1, 1]
 
 
+def test_who_is_seen_where_they_were_expected_is_not_looked_for_in_a_box_of_their_feet(
+    world: World, bundle: Bundle
+) -> None:
+    """Half of the joints are unsure, so nobody is beyond doubt, and the detector boxes the feet."""
+    world.people = [Person(root_m=(0.0, 0.1, 3.0), unsure=tuple(JOINTS[:10]))]
+    estimator = estimator_of(world, bundle)
+    for sequence in range(4):
+        estimator.process(world.frame(sequence))
+    world.boxed_below_px = 150
+    searches, looks = world.searches, world.looks
+    for sequence in range(4, 10):
+        (pose,) = estimator.process(world.frame(sequence))
+        assert not pose.stale
+    assert world.searches == searches + 1
+    assert world.looks == looks + 6
+
+
 def test_a_coat_is_looked_at_thoroughly_once_and_then_only_briefly(
     world: World, bundle: Bundle
 ) -> None:

@@ -72,7 +72,7 @@ def test_what_the_network_says_most_of_the_time_wins() -> None:
     """It began with a mistake: that is not kept for ever."""
     right = settled(set(range(6)), 90)
     assert not any(right[:6])
-    assert all(right[20:])
+    assert all(right[30:])
 
 
 def test_after_a_pause_it_is_believed_anew() -> None:

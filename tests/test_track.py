@@ -546,7 +546,29 @@ def test_who_is_well_seen_is_not_given_up_for_a_box_of_their_hand(
     (proposal,) = looks_at(stage, lower_part_of(track.box_px))
     assert proposal.track is track
     assert proposal.detection is not None
-    assert (proposal.region is not None) is goes_on
+    assert proposal.region is not None
+    assert proposal.drifted is not goes_on
+    assert goes_on is bool((proposal.box_px == track.box_at(stage.at_ns)).all())
+
+
+def test_nobody_shrinks_to_their_hand_within_a_moment() -> None:
+    """The detector boxes a hand, and the network sees a small body in it."""
+    stage = Stage()
+    for _ in range(5):
+        (before,) = stage.play(poor(pose_at(600), 0.5))
+    hand = poor(pose_at(600, height=80.0), 0.35)
+    whole = before.box_px.copy()
+    (after,) = stage.play(hand, step_ms=250)
+    assert not after.visible
+    np.testing.assert_array_equal(after.box_px, whole)
+
+
+def test_who_walks_towards_the_camera_grows_and_is_the_same() -> None:
+    stage = Stage()
+    for frame in range(30):
+        (track,) = stage.play(pose_at(600, height=150.0 * 1.05**frame), step_ms=100)
+    assert track.number == 1
+    assert track.box_px[3] - track.box_px[1] > 500
 
 
 def test_a_box_beside_somebody_well_seen_is_somebody_elses() -> None:

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "report": ("train.report", "write one HTML page from results, with a go or no-go"),
     "mounting": ("train.mounting.command", "tell how cameras hang from the people they see"),
     "synth": ("train.synth.command", "render labelled pictures of people who do not exist"),
+    "film": ("train.synth.film_command", "render films of people who move and do not exist"),
 }
 
 

@@ -72,6 +72,8 @@ class Clip:
     """Places of the tracked joints in our axes; the unit is the recording's own."""
 
     places: Float32[np.ndarray, "frames tracked 3"]
+    frame_s: float | None
+    """Between two frames; None where the recording does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ def _read_bones(path: Path, own_bones: Sequence[str]) -> Clip | StillPose:
             )
         columns.append(found[0])
     places = joint_places(bvh, columns) @ OURS_FROM_BVH.T
-    return Clip(places=places.astype(np.float32))
+    return Clip(places=places.astype(np.float32), frame_s=bvh.frame_s)
 
 
 def _read_table(path: Path) -> Clip | ArmReach:
@@ -129,7 +131,7 @@ def _read_table(path: Path) -> Clip | ArmReach:
     width = rows.shape[-1]
     if rows.ndim == 2 and width == expmap.COLUMNS:
         places = expmap_places(rows, TRACKED) @ OURS_FROM_BVH.T
-        return Clip(places=places.astype(np.float32))
+        return Clip(places=places.astype(np.float32), frame_s=None)
     reach = read_arm_reach(rows) if rows.ndim == 2 and width == arm_reach.COLUMNS else None
     if reach is None:
         raise ConfigError(
