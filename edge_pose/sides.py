@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
 from edge_pose.clock import NS_PER_S
 from edge_pose.skeleton import INDEX, MIRROR
@@ -26,10 +26,13 @@ _SETTLES_S: Final = 1.0
 """Time constant in which the network is believed: its mistakes last, so pictures say the same."""
 _FIRST_S: Final = 0.3
 """So long a look counts the first picture."""
-_STILL: Final = 0.15
+_STILL: Final = 0.1
 """How far joints seem to move between two pictures of somebody at rest, in half bodies."""
-_RESTLESS: Final = 2.0
-"""What each second adds to it."""
+_USUAL_SPEED: Final = 1.0
+"""Half bodies a second, of whoever was not seen moving yet."""
+_FASTEST: Final = 2.0
+"""The same of whoever moves most."""
+_SPEED_SETTLES_S: Final = 0.5
 _FARTHEST: Final = 3.0
 """In these: farther away a joint says no more against a naming."""
 _INDEPENDENT: Final = 3.0
@@ -64,43 +67,60 @@ class Sides:
     _at_ns: int = field(default=0, init=False)
     _odds: float = field(default=0.0, init=False)
     """Log odds that the network names the sides rightly."""
+    _speed: float = field(default=_USUAL_SPEED, init=False)
+    """Of the joints, lately, in half bodies a second."""
 
     def settle(self, pose: RelativePose, at_ns: int) -> RelativePose:
         """Return the pose with the sides that are the likelier ones."""
         gap_s = (at_ns - self._at_ns) / NS_PER_S
         if self._last is None or not 0 < gap_s <= _LONGEST_GAP_S:
-            self._odds, gap_s = 0.0, _FIRST_S
+            self._odds, self._speed, gap_s = 0.0, _USUAL_SPEED, _FIRST_S
         else:
+            steps = _steps(self._last, pose)
             # Two things are not known: whether it was right, and whether it kept to what it said.
-            kept = math.tanh(naming_kept(self._last, pose, gap_s) / 2)
-            self._odds = 2 * math.atanh(math.tanh(self._odds / 2) * kept)
+            kept = _naming_kept(steps, min(self._speed, _FASTEST), gap_s)
+            self._odds = 2 * math.atanh(math.tanh(self._odds / 2) * math.tanh(kept / 2))
+            moved = min(float(steps.weight @ steps.same), float(steps.weight @ steps.other))
+            settled = 1 - math.exp(-gap_s / _SPEED_SETTLES_S)
+            self._speed += settled * (moved / gap_s - self._speed)
         self._odds += (1 - math.exp(-gap_s / _SETTLES_S)) * (_worth(pose) - self._odds)
         self._last, self._at_ns = pose, at_ns
         return _exchanged(pose) if self._odds < 0 else pose
 
 
-def naming_kept(before: RelativePose, now: RelativePose, gap_s: float) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Steps:
+    """How far joints are from where they were a picture before, in half bodies."""
+
+    same: Float64[np.ndarray, "sided"]
+    other: Float64[np.ndarray, "sided"]
+    """From where those of the other side were."""
+    weight: Float64[np.ndarray, "sided"]
+    """What each of them counts, in all 1: joints count as they are sure."""
+
+
+def _steps(before: RelativePose, now: RelativePose) -> _Steps:
+    places_px = now.joints_px[_SIDED].astype(np.float64)
+    half_length_px = max(float(np.ptp(places_px, axis=0).max()) / 2, 1.0)
+    weight = np.minimum(before.scores, now.scores)[_SIDED].astype(np.float64)
+    same, other = (
+        np.linalg.norm(places_px - before.joints_px[joints], axis=1) / half_length_px
+        for joints in (_SIDED, _OTHER_SIDE[_SIDED])
+    )
+    return _Steps(same=same, other=other, weight=weight / max(float(weight.sum()), 1e-6))
+
+
+def _naming_kept(steps: _Steps, speed: float, gap_s: float) -> float:
     """Say how likely joints are still called what they were, as log odds.
 
-    Each joint's distance from where it was, and from where that of the other side was, is measured
-    in what it may have moved since; joints count as they are sure.
+    Steps are measured in what joints move in that time, as fast as this person moves.
     """
-    weight = np.minimum(before.scores, now.scores)[_SIDED].astype(np.float64)
-    half_length_px = float(np.ptp(now.joints_px[_SIDED], axis=0).max()) / 2
-    moved_px = (_STILL + _RESTLESS * gap_s) * max(half_length_px, 1.0)
+    moved = _STILL + speed * gap_s
     same, other = (
-        _surprise(now.joints_px[_SIDED] - places_px, moved_px)
-        for places_px in (before.joints_px[_SIDED], before.joints_px[_OTHER_SIDE[_SIDED]])
+        np.square(np.minimum(step / moved, _FARTHEST)) / 2 for step in (steps.same, steps.other)
     )
-    seen = _INDEPENDENT * float(weight @ (other - same)) / max(float(weight.sum()), 1e-6)
+    seen = _INDEPENDENT * float(steps.weight @ (other - same))
     return max(-_CERTAIN, min(_CERTAIN, seen - math.log(_TURNS_HZ * gap_s)))
-
-
-def _surprise(
-    steps_px: Float32[np.ndarray, "sided 2"], moved_px: float
-) -> Float64[np.ndarray, "sided"]:
-    distance = np.linalg.norm(steps_px.astype(np.float64), axis=1) / moved_px
-    return np.square(np.minimum(distance, _FARTHEST)) / 2
 
 
 def _worth(pose: RelativePose) -> float:
