@@ -4,12 +4,17 @@ In: a bundle.  Out: engines, open and believed.  INT8 saves a quarter of the pos
 where a processor multiplies bytes at once (VNNI, dot products of ARMv8.2) and moves joints about by
 a tenth of their error, so nobody gets it unasked; some old processors overflow with it, so the
 golden pictures are asked first.
+
+Threads are for the networks alone.  Those of OpenCV would wait for cores on which the networks'
+threads still look out for work: a crop of a millisecond took two to five in one frame of twenty.
 """
 
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import cv2
 
 from edge_pose.bundle import Bundle, form_file
 from edge_pose.engines import Engines
@@ -88,6 +93,7 @@ def _open(
     precision: str,
     refused: str | None = None,
 ) -> OnCpu:
+    cv2.setNumThreads(1)
     detector = OnnxEngine(bundle.path_of("detector"), threads=threads)
     stack.callback(detector.close)
     network = OnnxEngine(pose, threads=threads, precision=precision)
