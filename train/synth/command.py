@@ -8,8 +8,6 @@ import argparse
 import hashlib
 import multiprocessing
 import os
-import signal
-import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -30,6 +28,7 @@ from train.synth.garments import open_wardrobe
 from train.synth.opengl import RendererKind, open_context
 from train.synth.renderer import Renderer
 from train.synth.site import SITES, Mounting, find_site
+from train.synth.workers import mind_parent
 
 FRAMES_PER_CHUNK: Final = 64
 RECIPE: Final = 4
@@ -274,17 +273,8 @@ _worker: _Worker | None = None
 
 def _start_worker(order: Order) -> None:
     global _worker  # noqa: PLW0603  # a process of the pool has no other place to keep its studio
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    mind_parent()
     _worker = _Worker(order)
-
-
-def _end_with_parent() -> None:
-    """Leave when whoever started us is gone: a killed parent cannot say so."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _render_chunk(index: int) -> int:

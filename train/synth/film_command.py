@@ -9,7 +9,6 @@ between, do not change what comes out.
 import argparse
 import multiprocessing
 import os
-import signal
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,6 +31,7 @@ from train.synth.mocap import Clip, MotionLibrary, read_clip
 from train.synth.motion import cut_stretch, move
 from train.synth.renderer import Renderer
 from train.synth.site import SITES, find_site
+from train.synth.workers import mind_parent
 
 RECIPE: Final = 1
 """Raised whenever the same seed gives other films than before."""
@@ -171,7 +171,7 @@ _worker: Worker | None = None
 
 def _start_worker(order: Order) -> None:
     global _worker  # noqa: PLW0603  # a process of the pool has no other place to keep its studio
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    mind_parent()
     _worker = Worker(order)
 
 
