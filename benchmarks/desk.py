@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from benchmarks import ours, rivals
-from benchmarks.clip_poses import ClipPoses, gather, run_and_time
+from benchmarks.clip_poses import ClipPoses
 from edge_pose.errors import EdgePoseError
 from edge_pose.skeleton import JOINTS
 from train import desk
@@ -155,9 +155,9 @@ def our_poses(session: desk.Session, *options: str) -> list[ClipPoses]:
     poses = []
     for view in session.views:
         focal_px = f"{desk.upright_matrix(view)[0, 0]:.2f}"
-        command = ours.command_for(desk.upright_clip(view, CACHE), "--fx", focal_px, *options)
-        lines, _ = run_and_time(command)
-        poses.append(gather(lines, ours.read_line, session.frames))
+        clip = desk.upright_clip(view, CACHE)
+        seen, _ = ours.watch(clip, "--fx", focal_px, *options, frames=session.frames)
+        poses.append(seen)
     return poses
 
 

@@ -13,26 +13,22 @@ right exchanged.  Intervals: 95 % bootstrap over whole films.
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from benchmarks import ours, rivals
-from benchmarks.clip_poses import ClipPoses, gather, run_and_time
+from benchmarks.clip_poses import ClipPoses
+from edge_pose.config import Tier
 from edge_pose.errors import EdgePoseError, SourceError
-from edge_pose.skeleton import INDEX, MIRROR
+from edge_pose.skeleton import LIMBS_12, MIRROR
 from train.confidence import bootstrap_difference, bootstrap_mean, markdown_table
 from train.metrics import aligned_errors_mm, position_errors_mm
 from train.synth.film import FilmTruth, finished_films, read_film_truth
 
-LIMBS: Final = tuple(
-    INDEX[f"{side}_{joint}"]
-    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
-)
 FEWEST_SHOWN: Final = 5
 ASTRAY: Final = 0.5
 """Mean distance of the limbs from where they are, in bodies, of whoever else was found."""
@@ -72,7 +68,7 @@ def films_in(folders: list[Path], most: int) -> list[Path]:
 def judge(poses: ClipPoses, truth: FilmTruth) -> Seen:
     """Compare what was said about a film with what it shows."""
     shown = truth.visible.sum(axis=1) >= FEWEST_SHOWN
-    limbs = list(LIMBS)
+    limbs = list(LIMBS_12)
     said_px, known_px = poses.joints_px[shown], truth.joints_px[shown].astype(np.float64)
     body_px = np.ptp(known_px, axis=1).max(axis=1)
     apart = np.linalg.norm(said_px[:, limbs] - known_px[:, limbs], axis=2).mean(axis=1) / body_px
@@ -99,19 +95,18 @@ def judge(poses: ClipPoses, truth: FilmTruth) -> Seen:
 def joined(parts: list[Seen]) -> Seen:
     """Put the pictures of all films behind each other."""
     return Seen(
-        found=np.concatenate([part.found for part in parts]),
-        rooted_mm=np.concatenate([part.rooted_mm for part in parts]),
-        aligned_mm=np.concatenate([part.aligned_mm for part in parts]),
-        picture=np.concatenate([part.picture for part in parts]),
-        exchanged=np.concatenate([part.exchanged for part in parts]),
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Seen)
+        }
     )
 
 
 def our_poses(film: Path, truth: FilmTruth, tier: str) -> ClipPoses:
     """Run the appliance as its user does."""
     options = ("--fx", f"{truth.matrix[0, 0]:.2f}", "--tier", tier)
-    lines, _ = run_and_time(ours.command_for(film, *options))
-    return gather(lines, ours.read_line, len(truth.joints_m))
+    poses, _ = ours.watch(film, *options, frames=len(truth.joints_m))
+    return poses
 
 
 def table(seen: dict[str, Seen], films: Int[np.ndarray, "pictures"]) -> str:
@@ -154,7 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.films", description=__doc__)
     parser.add_argument("--films", type=Path, nargs="+", required=True, help="by train film")
     parser.add_argument("--models", nargs="*", choices=rivals.MODELS, default=[])
-    parser.add_argument("--tiers", nargs="+", default=["fast"], choices=("fast", "accurate"))
+    parser.add_argument("--tiers", nargs="+", default=["fast"], choices=get_args(Tier))
     parser.add_argument("--most", type=int, default=1000, help="films of each folder")
     arguments = parser.parse_args()
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clip_poses import OnePerson
+from benchmarks.clip_poses import ClipPoses, Cost, OnePerson, gather, run_and_time
 
 
 def command_for(clip: Path, *options: str) -> list[str]:
@@ -26,3 +26,9 @@ def read_line(line: dict[str, Any]) -> OnePerson | None:
         joints_m=keypoints[:, :3],
         scores=keypoints[:, 3],
     )
+
+
+def watch(clip: Path, *options: str, frames: int | None = None) -> tuple[ClipPoses, Cost]:
+    """Run the appliance over a clip of so many frames, or of as many as it has lines for."""
+    lines, cost = run_and_time(command_for(clip, *options))
+    return gather(lines, read_line, frames), cost

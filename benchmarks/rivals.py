@@ -175,9 +175,8 @@ def compare(interpreter: Path, clip: Path, models: list[str], rounds: int) -> li
     costs: dict[str, list[Cost]] = {"ours": [], **{model: [] for model in models}}
     poses: dict[str, ClipPoses] = {}
     for _ in range(rounds):
-        lines, cost = run_and_time(ours.command_for(clip))
+        poses["ours"], cost = ours.watch(clip)
         costs["ours"].append(cost)
-        poses["ours"] = gather(lines, ours.read_line)
         for model in models:
             poses[model], cost = watch(interpreter, clip, model, anew=False)
             costs[model].append(cost)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from edge_pose.clock import NS_PER_S
-from edge_pose.skeleton import INDEX, MIRROR
+from edge_pose.skeleton import LIMBS_12, MIRROR
 from edge_pose.types import RelativePose
 
 _LONGEST_GAP_S: Final = 1.0
@@ -50,13 +50,7 @@ _LEAST_WORTH: Final = 0.2
 _SUREST: Final = 1e-3
 """Scores nearer to 0 and to 1 than this say no more."""
 _OTHER_SIDE: Final = np.array(MIRROR)
-_SIDED: Final = np.array(
-    [
-        INDEX[f"{side}_{joint}"]
-        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-        for side in ("left", "right")
-    ]
-)
+_SIDED: Final = np.array(LIMBS_12)
 
 
 @dataclass(slots=True)

@@ -219,10 +219,12 @@ class Tracker:
             region: Region | None = track.region_at(at_ns)
             if matched is not None:
                 detection = found[matched]
-                drifted = not track.is_well_seen and bool(overlap[index, matched] < DRIFTED_OVERLAP)
-                if not track.visible or quality(track.pose) < COLLAPSED:
-                    box, region, drifted = detection.box_px, None, False
-                elif drifted:
+                lost = not track.visible or quality(track.pose) < COLLAPSED
+                apart = bool(overlap[index, matched] < DRIFTED_OVERLAP)
+                drifted = apart and not lost and not track.is_well_seen
+                if lost:
+                    region = None
+                if lost or drifted:
                     box = detection.box_px
             hopeless = not track.visible and self._refusals.cover(
                 box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS

@@ -20,12 +20,13 @@ from train.synth.film import (
     SIZE_PX,
     Film,
     FilmTruth,
+    film_path,
     finished_films,
     read_film_truth,
     shoot,
     write_film,
 )
-from train.synth.film_command import Order, film_path, shoot_films
+from train.synth.film_command import Order, shoot_films
 from train.synth.frames import Studio
 from train.synth.garments import open_wardrobe
 from train.synth.mocap import TRACKED, Clip, read_clip

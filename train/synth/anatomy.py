@@ -178,7 +178,10 @@ class BodyModel:
     def pose(
         self, rest: RestBodies, postures: Sequence[Posture]
     ) -> tuple[Float32[np.ndarray, "bodies vertices 3"], Float32[np.ndarray, "bodies bones 4 4"]]:
-        """Skin bodies to their postures: world vertices, and posed_from_rest of each bone."""
+        """Skin bodies to their postures: world vertices, and posed_from_rest of each bone.
+
+        One body may take many postures.
+        """
         count, bones = len(postures), len(self.skeleton.labels)
         posed_from_reference = np.tile(np.eye(4), (count, bones, 1, 1))
         for number, posture in enumerate(postures):
@@ -188,7 +191,8 @@ class BodyModel:
             posed_from_reference[number, :, :3, 3] = posture.heads_m - carried_m
         posed_from_rest = (posed_from_reference @ rest.reference_from_rest).astype(np.float32)
         vertices = self.anny.get_skinned_vertices(
-            torch.from_numpy(rest.vertices_m), torch.from_numpy(posed_from_rest)
+            torch.from_numpy(rest.vertices_m).expand(count, -1, -1),
+            torch.from_numpy(posed_from_rest),
         )
         return vertices.numpy(), posed_from_rest
 
@@ -288,26 +292,48 @@ class BodyModel:
         rest_vertices_m: Float32[np.ndarray, "vertices 3"],
     ) -> PosedBody:
         """Put the body on the floor and fit its props."""
-        heads_m = drawn.posture.heads_m.astype(np.float32)
-        shift_m = np.zeros(3, np.float32)
-        if drawn.task is None or drawn.task.grounded:
-            shift_m[2] = -vertices_m[:, 2].min()
-            vertices_m = vertices_m + shift_m
-            heads_m = heads_m + shift_m
-            posed_from_rest[:, :3, 3] += shift_m
+        grounded = drawn.task is None or drawn.task.grounded
+        body = self.body(
+            drawn.posture,
+            vertices_m=vertices_m,
+            posed_from_rest=posed_from_rest,
+            rest_vertices_m=rest_vertices_m,
+            rise_m=-vertices_m[:, 2].min() if grounded else np.float32(0),
+            activity=drawn.activity,
+            facing_rad=drawn.facing_rad,
+        )
+        props = self._fit(drawn, vertices_m=body.vertices_m, root_m=body.root_m)
+        return replace(body, props=props)
+
+    def body(
+        self,
+        posture: Posture,
+        *,
+        vertices_m: Float32[np.ndarray, "vertices 3"],
+        posed_from_rest: Float32[np.ndarray, "bones 4 4"],
+        rest_vertices_m: Float32[np.ndarray, "vertices 3"],
+        rise_m: np.float32,
+        activity: str,
+        facing_rad: float,
+    ) -> PosedBody:
+        """Lift a posed body by so much, and read joints and hands off it; it has no props."""
+        shift_m = np.array([0, 0, rise_m], np.float32)
+        vertices_m = vertices_m + shift_m
+        heads_m = posture.heads_m.astype(np.float32) + shift_m
+        bone_transforms = posed_from_rest.copy()
+        bone_transforms[:, :3, 3] += shift_m
         joints_m = self.joints(vertices_m, heads_m)
-        root_m = joints_m[JOINTS.index("pelvis")]
         knuckles = [self.skeleton.index[f"finger3-1.{side}"] for side in "LR"]
         return PosedBody(
             vertices_m=vertices_m,
             joints_m=joints_m,
             rest_vertices_m=rest_vertices_m,
-            bone_transforms=posed_from_rest,
+            bone_transforms=bone_transforms,
             hands_m=heads_m[knuckles],
-            activity=drawn.activity,
-            props=self._fit(drawn, vertices_m=vertices_m, root_m=root_m),
-            facing_rad=drawn.facing_rad,
-            root_m=root_m,
+            activity=activity,
+            props=Props(),
+            facing_rad=facing_rad,
+            root_m=joints_m[JOINTS.index("pelvis")],
         )
 
     def _fit(

@@ -6,7 +6,6 @@ stops in between, do not change what comes out.
 
 import argparse
 import hashlib
-import multiprocessing
 import os
 import zlib
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from train.synth.garments import open_wardrobe
 from train.synth.opengl import RendererKind, open_context
 from train.synth.renderer import Renderer
 from train.synth.site import SITES, Mounting, find_site
-from train.synth.workers import mind_parent
+from train.synth.workers import begin_work, open_pool
 
 FRAMES_PER_CHUNK: Final = 64
 RECIPE: Final = 4
@@ -133,7 +132,6 @@ def _pair(values: list[float] | None) -> tuple[float, float] | None:
 
 def render_dataset(order: Order) -> None:
     """Write the chunks that are still missing."""
-    os.environ.update(LP_NUM_THREADS="1", OMP_NUM_THREADS="1")
     context = open_context(order.renderer)
     renderer_name = context.info["GL_RENDERER"]
     context.release()
@@ -144,12 +142,7 @@ def render_dataset(order: Order) -> None:
     done = 0
     with (
         tqdm(total=order.people, unit="person", smoothing=0.05) as bar,
-        ProcessPoolExecutor(
-            order.processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(order,),
-        ) as pool,
+        open_pool(order.processes, _start_worker, order) as pool,
     ):
         try:
             for people in _chunks_in_order(pool, order):
@@ -231,13 +224,9 @@ class _Worker:
     """What a process keeps from chunk to chunk."""
 
     def __init__(self, order: Order) -> None:
-        import torch
-
         from train.synth.anatomy import BodyModel
         from train.synth.mocap import MotionLibrary
 
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
         self.order = order
         self.model = BodyModel.load()
         self.motions = MotionLibrary.open(order.motion) if order.motion else None
@@ -273,7 +262,7 @@ _worker: _Worker | None = None
 
 def _start_worker(order: Order) -> None:
     global _worker  # noqa: PLW0603  # a process of the pool has no other place to keep its studio
-    mind_parent()
+    begin_work()
     _worker = _Worker(order)
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -163,9 +163,14 @@ def chunk_path(folder: Path, index: int) -> Path:
 
 def write_chunk(path: Path, chunk: Chunk) -> None:
     """Write a chunk whole or not at all."""
+    write_arrays(path, {field.name: getattr(chunk, field.name) for field in fields(chunk)})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays as one archive, whole or not at all."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, **{field.name: getattr(chunk, field.name) for field in fields(chunk)})
+        np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

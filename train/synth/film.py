@@ -8,7 +8,7 @@ noise.  The lens is centred and as long as it takes to fill the picture, as a us
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from edge_pose.errors import EdgePoseError
 from train.synth.anatomy import PosedBody
 from train.synth.camera import Camera, centred_matrix, look_at, project, to_camera
+from train.synth.dataset import write_arrays
 from train.synth.frames import Studio
-from train.synth.framing import LEAST_DEPTH_M, log_uniform
+from train.synth.framing import LEAST_DEPTH_M, log_uniform, roll_rad
 from train.synth.person import Person, stage_person
 from train.synth.photograph import photograph
 from train.synth.scene import build_scene
@@ -103,11 +104,11 @@ def stand_camera(rng: np.random.Generator, site: Site, bodies: Sequence[PosedBod
         way = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
         position_m = middle_m + log_uniform(rng, *_DISTANCE_M) * way
         position_m[2] = rng.uniform(*site.camera_height_m)
-        roll_deg = site.roll_middle_deg + rng.uniform(-1, 1) * site.roll_deg
+        turned_rad = roll_rad(rng, site)
         target_m = middle_m + rng.uniform(-0.2, 0.2, 3)
         camera = Camera(
             matrix=widest,
-            camera_from_world=look_at(position_m, target_m, roll_rad=float(np.radians(roll_deg))),
+            camera_from_world=look_at(position_m, target_m, roll_rad=turned_rad),
             width_px=SIZE_PX[0],
             height_px=SIZE_PX[1],
         )
@@ -136,23 +137,19 @@ def write_film(path: Path, film: Film) -> None:
     for picture in film.pictures:
         writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
     writer.release()
-    unfinished = path.with_suffix(".part.npz")
-    truth = film.truth
-    np.savez(
-        unfinished,
-        joints_m=truth.joints_m,
-        joints_px=truth.joints_px,
-        visible=truth.visible,
-        inside=truth.inside,
-        matrix=truth.matrix,
-    )
-    unfinished.replace(path.with_suffix(".npz"))
+    truth = {field.name: getattr(film.truth, field.name) for field in fields(film.truth)}
+    write_arrays(path.with_suffix(".npz"), truth)
 
 
 def read_film_truth(path: Path) -> FilmTruth:
     """Read what is known of a film."""
-    with np.load(path.with_suffix(".npz")) as arrays:
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
         return FilmTruth(**arrays)
+
+
+def film_path(folder: Path, number: int) -> Path:
+    """Name a film."""
+    return folder / f"film-{number:05d}.mkv"
 
 
 def finished_films(folder: Path) -> list[Path]:

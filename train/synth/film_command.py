@@ -7,16 +7,13 @@ between, do not change what comes out.
 """
 
 import argparse
-import multiprocessing
 import os
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
@@ -24,14 +21,14 @@ from tqdm import tqdm
 from edge_pose.errors import EdgePoseError, SourceError
 from train.synth.anatomy import BodyModel
 from train.synth.dataset import open_dataset
-from train.synth.film import RATE_HZ, is_finished, shoot, write_film
+from train.synth.film import RATE_HZ, film_path, is_finished, shoot, write_film
 from train.synth.frames import Studio
 from train.synth.garments import open_wardrobe
-from train.synth.mocap import Clip, MotionLibrary, read_clip
+from train.synth.mocap import Clip, MotionLibrary
 from train.synth.motion import cut_stretch, move
 from train.synth.renderer import Renderer
 from train.synth.site import SITES, find_site
-from train.synth.workers import mind_parent
+from train.synth.workers import begin_work, open_pool
 
 RECIPE: Final = 1
 """Raised whenever the same seed gives other films than before."""
@@ -85,7 +82,6 @@ def shoot_films(order: Order) -> None:
         EdgePoseError: stopped, or no recording is long enough; what is finished is kept.
 
     """
-    os.environ.update(LP_NUM_THREADS="1", OMP_NUM_THREADS="1")
     library = MotionLibrary.open(order.motion)
     open_dataset(
         order.out,
@@ -98,12 +94,7 @@ def shoot_films(order: Order) -> None:
         },
     )
     missing = [n for n in range(order.films) if not is_finished(film_path(order.out, n))]
-    with ProcessPoolExecutor(
-        order.processes,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(order,),
-    ) as pool:
+    with open_pool(order.processes, _start_worker, order) as pool:
         try:
             for _ in tqdm(pool.map(_shoot, missing), total=len(missing), unit="film"):
                 pass
@@ -117,20 +108,11 @@ def shoot_films(order: Order) -> None:
             raise EdgePoseError("Stopped; the same command continues.") from None
 
 
-def film_path(folder: Path, number: int) -> Path:
-    """Name a film."""
-    return folder / f"film-{number:05d}.mkv"
-
-
 class Worker:
     """What a process keeps from film to film."""
 
     def __init__(self, order: Order) -> None:
         """Open the body model, the wardrobe and a renderer."""
-        import torch
-
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
         self._order = order
         self._model = BodyModel.load()
         self._library = MotionLibrary.open(order.motion)
@@ -155,7 +137,7 @@ class Worker:
         """Cut a piece out of any recording that is long enough."""
         moments = max(round(self._order.seconds * RATE_HZ), 1)
         for index in rng.permutation(len(self._library.paths)):
-            clip = read_clip(self._library.paths[index], own_bones=self._model.skeleton.labels)
+            clip = self._library.read(index, own_bones=self._model.skeleton.labels)
             if isinstance(clip, Clip):
                 stretch = cut_stretch(rng, clip, moments=moments, rate_hz=RATE_HZ)
                 if stretch is not None:
@@ -171,7 +153,7 @@ _worker: Worker | None = None
 
 def _start_worker(order: Order) -> None:
     global _worker  # noqa: PLW0603  # a process of the pool has no other place to keep its studio
-    mind_parent()
+    begin_work()
     _worker = Worker(order)
 
 

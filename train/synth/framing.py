@@ -56,7 +56,7 @@ def close_camera(
             camera_from_world=look_at(
                 position_m,
                 target_m,
-                roll_rad=_roll_rad(rng, site),
+                roll_rad=roll_rad(rng, site),
             ),
             width_px=WIDE_PX[0],
             height_px=WIDE_PX[1],
@@ -68,7 +68,8 @@ def close_camera(
     return _cut(rng, wide, points_m, size_px)
 
 
-def _roll_rad(rng: np.random.Generator, site: Site) -> float:
+def roll_rad(rng: np.random.Generator, site: Site) -> float:
+    """Draw how far a camera of the site is turned about its own axis."""
     return float(np.radians(site.roll_middle_deg + rng.uniform(-1, 1) * site.roll_deg))
 
 
@@ -131,7 +132,7 @@ def hall_camera(rng: np.random.Generator, site: Site, *, width_px: int, height_p
         camera_from_world=look_at(
             position_m,
             position_m + forward,
-            roll_rad=_roll_rad(rng, site),
+            roll_rad=roll_rad(rng, site),
         ),
         width_px=width_px,
         height_px=height_px,

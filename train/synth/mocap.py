@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
 from edge_pose.errors import ConfigError
 from train.synth import arm_reach, expmap
@@ -81,6 +81,13 @@ class StillPose:
     """Turns of our own bones, from a file that was made on them."""
 
     turns: Mapping[str, Matrix]
+
+
+def mirrored(
+    places: Float[np.ndarray, "*moments tracked 3"],
+) -> Float[np.ndarray, "*moments tracked 3"]:
+    """Exchange left and right of the tracked joints, in our axes."""
+    return places[..., list(MIRRORED), :] * np.array([-1.0, 1.0, 1.0], places.dtype)
 
 
 def _read_text(path: Path) -> str:
@@ -187,6 +194,13 @@ class MotionLibrary:
             )
         return cls(tuple(paths), {})
 
+    def read(self, index: int, *, own_bones: Sequence[str]) -> Clip | StillPose | ArmReach:
+        """Give a clip by its place in the list; what was read once is kept."""
+        path = self.paths[index]
+        if path not in self._read:
+            self._read[path] = read_clip(path, own_bones=own_bones)
+        return self._read[path]
+
     def sample(
         self, measures: Measures, *, rng: np.random.Generator
     ) -> tuple[Posture, Task | None]:
@@ -194,10 +208,8 @@ class MotionLibrary:
 
         What arms are at work on comes as the task; whole bodies are at work on nothing.
         """
-        path = self.paths[int(rng.integers(len(self.paths)))]
-        if path not in self._read:
-            self._read[path] = read_clip(path, own_bones=measures.skeleton.labels)
-        clip = self._read[path]
+        index = int(rng.integers(len(self.paths)))
+        clip = self.read(index, own_bones=measures.skeleton.labels)
         if isinstance(clip, ArmReach):
             task = arm_task(clip, measures=measures, rng=rng)
             return Poser(measures=measures, rng=rng).solve(task), task
@@ -210,7 +222,7 @@ class MotionLibrary:
         else:
             places = clip.places[int(rng.integers(len(clip.places)))].astype(np.float64)
             if rng.random() < 0.5:
-                places = places[list(MIRRORED)] * np.array([-1.0, 1.0, 1.0])
+                places = mirrored(places)
             posture = retarget(dict(zip(TRACKED, places, strict=True)), measures=measures, rng=rng)
         left = posture.turns[0] @ np.array([1.0, 0.0, 0.0])
         posture.turns[0] = about_z(-np.arctan2(left[1], left[0])) @ posture.turns[0]

@@ -4,20 +4,17 @@ Shape, hands and the twists that places cannot tell stay the same throughout.  H
 walks is measured in legs, so that feet do not slide on longer ones.
 """
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from edge_pose.skeleton import ROOT
-from train.synth.anatomy import BodyModel, PosedBody, RestBodies
+from train.synth.anatomy import BodyModel, PosedBody
 from train.synth.kinematics import Posture
 from train.synth.measures import Measures
-from train.synth.mocap import MIRRORED, TRACKED, Clip
+from train.synth.mocap import TRACKED, Clip, mirrored
 from train.synth.retarget import retarget
 from train.synth.rotations import about_z
-from train.synth.task import Props
 
 _LEGS: Final = np.array(
     [[TRACKED.index(f"{joint}.{side}") for joint in ("hip", "knee", "ankle")] for side in "LR"]
@@ -43,7 +40,7 @@ def cut_stretch(
     start = int(rng.integers(len(clip.places) - length + 1))
     places = clip.places[start : start + length : every]
     if rng.random() < 0.5:
-        places = places[:, list(MIRRORED)] * np.array([-1.0, 1.0, 1.0], np.float32)
+        places = mirrored(places)
     return places
 
 
@@ -65,20 +62,25 @@ def move(
         _posture(now, hips_m, measures=measures, rng=np.random.default_rng(seed))
         for now, hips_m in zip(places, _walk_m(places, measures), strict=True)
     ]
-    vertices_m, posed_from_rest = model.pose(_repeated(rest, len(postures)), postures)
-    rise_m = np.array([0.0, 0.0, -vertices_m[:, :, 2].min()], np.float32)
-    posed_from_rest[:, :, :3, 3] += rise_m
+    vertices_m, posed_from_rest = model.pose(rest, postures)
+    lowest_m = vertices_m[:, :, 2].min()
     return [
-        _posed(
-            model,
+        model.body(
             posture,
-            rest,
-            vertices_m=vertices_m[moment] + rise_m,
+            vertices_m=vertices_m[moment],
             posed_from_rest=posed_from_rest[moment],
-            rise_m=rise_m,
+            rest_vertices_m=rest.vertices_m[0],
+            rise_m=-lowest_m,
+            activity="mocap",
+            facing_rad=_facing_rad(posture),
         )
         for moment, posture in enumerate(postures)
     ]
+
+
+def _facing_rad(posture: Posture) -> float:
+    left = posture.world_turn("root") @ np.array([1.0, 0.0, 0.0])
+    return float(np.arctan2(left[1], left[0]))
 
 
 def _walk_m(
@@ -103,38 +105,3 @@ def _posture(
     posture.root_m = posture.root_m + hips_m - now_m
     posture.update()
     return posture
-
-
-def _repeated(rest: RestBodies, count: int) -> RestBodies:
-    return replace(
-        rest,
-        vertices_m=np.repeat(rest.vertices_m, count, axis=0),
-        reference_from_rest=np.repeat(rest.reference_from_rest, count, axis=0),
-        bone_poses=rest.bone_poses.repeat(count, 1, 1, 1),
-        measures=rest.measures * count,
-    )
-
-
-def _posed(  # one more than the limit, all but two named
-    model: BodyModel,
-    posture: Posture,
-    rest: RestBodies,
-    *,
-    vertices_m: Float32[np.ndarray, "vertices 3"],
-    posed_from_rest: Float32[np.ndarray, "bones 4 4"],
-    rise_m: Float32[np.ndarray, "3"],
-) -> PosedBody:
-    heads_m = posture.heads_m.astype(np.float32) + rise_m
-    joints_m = model.joints(vertices_m, heads_m)
-    left = posture.world_turn("root") @ np.array([1.0, 0.0, 0.0])
-    return PosedBody(
-        vertices_m=vertices_m,
-        joints_m=joints_m,
-        rest_vertices_m=rest.vertices_m[0],
-        bone_transforms=posed_from_rest,
-        hands_m=heads_m[[model.skeleton.index[f"finger3-1.{side}"] for side in "LR"]],
-        activity="mocap",
-        props=Props(),
-        facing_rad=float(np.arctan2(left[1], left[0])),
-        root_m=joints_m[ROOT],
-    )
