@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> None:
     command = [sys.executable, "-m", "edge_pose", "run", str(options.clip), "--output", "jsonl"]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
     head, *lines = (json.loads(line) for line in finished.stdout.splitlines())
-    messages = {message["seq"]: message for message in lines}
+    messages = {message["seq"]: message for message in lines if "seq" in message}
     edges = head["meta"]["edges"]
     sides = sides_of(head["meta"]["joints"]) if options.sides else {}
     tiles = [

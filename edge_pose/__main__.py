@@ -139,7 +139,7 @@ RUN: Final = (
         setting="model.max_people",
         kind=int,
         metavar="N",
-        meaning="most people followed at a time (default: 8)",
+        meaning="most people followed at a time (default: 16)",
     ),
     Option(
         flag="--output",

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from edge_pose.errors import ConfigError
 
@@ -35,8 +35,7 @@ class Broker:
     @property
     def url(self) -> str:
         """For people and logs: no user and no password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+        return f"{'mqtts' if self.tls else 'mqtt'}://{in_url(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +69,11 @@ class Topics:
     def camera(self, leaf: str) -> str:
         """Name a topic of the camera: `status`, `meta`, `pose`, `stats` or `person/<slot>`."""
         return f"{self.root}/{self.device}/{self.cam}/{leaf}"
+
+
+def in_url(host: str) -> str:
+    """Write a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:
@@ -164,6 +168,6 @@ def parse_broker(url: str, *, protocol: Protocol = "5") -> Broker:
         host=parts.hostname,
         port=port or (TLS_PORT if tls else PORT),
         protocol=protocol,
-        username=parts.username,
+        username=None if parts.username is None else unquote(parts.username),
         tls=tls,
     )

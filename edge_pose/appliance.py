@@ -3,7 +3,7 @@
 import logging
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from edge_pose.capture import open_source
 from edge_pose.config import Config
@@ -26,17 +26,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MODEL_LIMIT_S: Final = 1800.0
+"""What a model may take in a reload, whose engines may have to be built, or be waited for while
+another camera builds them: as much as `systemd/gpu.conf` gives a start.
+"""
+
 
 def serve(config: Config, *, control: Control, out: TextIO) -> int:
     """Watch the camera and send what is seen until it ends or `control` ends the round."""
     supervisor = Supervisor.from_environment(os.environ)
     supervisor.tell("STATUS=opening the camera and the model")
-    heartbeat = Heartbeat(supervisor)
+    heartbeat = Heartbeat(supervisor, watched=control.ready)
+    heartbeat.step()
     with ExitStack() as stack:
         watched = open_metrics(config, heartbeat, stack) if config.metrics.enabled else None
         source = open_source(config.camera)
         stack.callback(source.close)
-        model = stack.enter_context(open_model(config))
+        with heartbeat.patience(MODEL_LIMIT_S):
+            model = stack.enter_context(open_model(config))
         sinks: list[Sink] = [ReportSink(supervisor)]
         stack.callback(sinks[0].close)
         listeners: list[Hear] = []
@@ -47,6 +54,7 @@ def serve(config: Config, *, control: Control, out: TextIO) -> int:
         sinks = limited(sinks, config.output.joints)
         sinks.append(open_watch(config, listeners, stack, degraded=model.degraded))
         supervisor.tell("READY=1")
+        control.ready = True
 
         def beat() -> None:
             heartbeat.beat()
@@ -80,7 +88,10 @@ def open_metrics(config: Config, heartbeat: Heartbeat, stack: ExitStack) -> "Wat
 
 
 def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: list[Sink]) -> None:
-    """Take commands over MQTT while the stack lasts, where the operator wants that."""
+    """Take commands over MQTT while the stack lasts, where the operator wants that.
+
+    A pause of before is taken up here, because here it can be ended.
+    """
     broker = broker_of(config)
     if not config.commands.enabled or broker is None:
         return
@@ -92,6 +103,9 @@ def hear_commands(config: Config, control: Control, stack: ExitStack, sinks: lis
             "may give them, unless it forbids it",
             broker.url,
         )
+    control.pause.recall()
+    if control.pause:
+        log.warning("The camera stays paused, as somebody asked before; `resume` ends that")
     figures = Figures()
     sinks.append(figures)
     born = [sink for sink in sinks if isinstance(sink, Reborn)]

@@ -18,7 +18,7 @@ from edge_pose.clip import Pictures, pictures
 from edge_pose.clock import NS_PER_MS, NS_PER_S, Clock, monotonic_ns, utc_ms
 from edge_pose.config import CameraConfig
 from edge_pose.errors import CameraLost, EdgePoseError, SourceError
-from edge_pose.feed import Grab, Grabs, grabs, is_device, is_stream
+from edge_pose.feed import Grab, Grabs, is_device, is_stream, opener
 from edge_pose.mailbox import Mailbox
 from edge_pose.types import Frame
 
@@ -72,16 +72,20 @@ class Source(Protocol):
 
 
 def open_source(camera: CameraConfig, clock: Clock = monotonic_ns) -> Source:
-    """Open what the operator named.  Not there and not told to wait: SourceError."""
+    """Open what the operator named.
+
+    ConfigError for what only the operator can mend, such as a secret that cannot be read, and
+    SourceError for what is not there, unless it is a camera to wait for.
+    """
     if not is_device(camera.source) and not is_stream(camera.source):
         frames = pictures(Path(camera.source), camera.fps)
         if not camera.realtime:
             return Recording(frames)
         return Camera(lambda: paced(frames, clock), clock=clock, comes_back=False)
-    first = None if camera.wait else grabs(camera, clock)
-    ready = [] if first is None else [first]
+    connect = opener(camera, clock)
+    ready = [] if camera.wait else [connect()]
     return Camera(
-        lambda: ready.pop() if ready else grabs(camera, clock),
+        lambda: ready.pop() if ready else connect(),
         clock=clock,
         stale_s=camera.stale_s,
     )
@@ -194,7 +198,7 @@ class Camera:
     @property
     def ended(self) -> bool:
         """Tell whether a recording was played to its end and its last frame read."""
-        return self._finished and self._mailbox.drained
+        return self._finished and self._failure is None and self._mailbox.drained
 
     @property
     def skipped(self) -> int:

@@ -18,7 +18,7 @@ monotonic_ns: Clock = time.monotonic_ns
 
 
 def utc_ms() -> int:
-    """Milliseconds since 1970 in UTC, for message time stamps only."""
+    """Milliseconds since 1970 in UTC, for time stamps and for what passes between two runs."""
     return time.time_ns() // NS_PER_MS
 
 

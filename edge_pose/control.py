@@ -57,6 +57,8 @@ class Control:
         self.pause = Pause() if pause is None else pause
         self.new: Config | None = None
         """Settings to begin again with."""
+        self.ready = False
+        """Whether a round was ready to look at people; since then a supervisor watches us."""
         self._again = again
         self._asked = asked or threading.Event()
 

@@ -1,12 +1,13 @@
 """The process's manners: how it is asked to stop, and with which exit code it ends."""
 
+import errno
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from edge_pose.errors import EXIT_OK, EXIT_OPERATOR, EXIT_RESTART, EdgePoseError
@@ -23,20 +24,40 @@ def guarded(command: Callable[[], int]) -> int:
         log.error("%s", error)  # noqa: TRY400 - a sentence for the operator, not a trace
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read our output has read enough.  What is still buffered must not be tried again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has read enough.
+        _end_output()
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK
-    except ModuleNotFoundError as error:
-        if error.name != "cv2":
-            raise
-        log.error("OpenCV is not installed; `pip install 'edge-pose[opencv]'` does it")  # noqa: TRY400
+    except Exception as error:
+        if isinstance(error, OSError):
+            _end_output()
+        sentence = _for_the_operator(error)
+        if sentence is None:
+            log.exception("This is a bug in edge-pose; please report it with the lines below")
+            return EXIT_RESTART
+        log.error("%s", sentence)  # noqa: TRY400 - a sentence for the operator, not a trace
         return EXIT_OPERATOR
-    except Exception:
-        log.exception("This is a bug in edge-pose; please report it with the lines below")
-        return EXIT_RESTART
     return code
+
+
+def _for_the_operator(error: Exception) -> str | None:
+    """Say what this machine lacks; None where that is not what is wrong."""
+    match error:
+        case ModuleNotFoundError(name="cv2"):
+            return "OpenCV is not installed; `pip install 'edge-pose[opencv]'` does it"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT, strerror=reason, filename=name):
+            where = name or "Standard output or a temporary file"
+            return f"{where} cannot be written: {reason}; make room there and start again"
+        case _:
+            return None
+
+
+def _end_output() -> None:
+    """Write what can be written; the rest must not be tried again when the process ends."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

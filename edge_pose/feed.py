@@ -5,12 +5,13 @@ With clip.py the only file that opens cv2.VideoCapture.
 
 import os
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import UInt8
 from edge_pose.clock import Clock, utc_ms
 from edge_pose.config import CameraConfig
 from edge_pose.config.rules import secret
-from edge_pose.errors import CameraLost, SourceError
+from edge_pose.errors import CameraLost, ConfigError, SourceError
 from edge_pose.log import redact
 
 OPEN_TIMEOUT_MS: Final = 4000
@@ -64,14 +65,27 @@ def quiet() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(former)
 
 
-def grabs(camera: CameraConfig, clock: Clock) -> Grabs:
-    """Open the camera and give its frames until it goes away; SourceError when it does not open."""
-    with quiet():
-        capture = _open_stream(camera) if is_stream(camera.source) else _open_device(camera)
-    if not capture.isOpened():
-        capture.release()
-        raise SourceError(why_not(camera.source))
-    return _grabs(capture, clock, name=redact(camera.source))
+def opener(camera: CameraConfig, clock: Clock) -> Callable[[], Grabs]:
+    """Give what opens the camera, as often as it is called, and gives its frames.
+
+    What waiting does not mend, such as a secret that cannot be read, is a ConfigError at once; a
+    camera that does not open now is a SourceError of each call.
+    """
+    if is_stream(camera.source):
+        _check_scheme(camera.source)
+        connect = partial(_open_stream, with_credentials(camera))
+    else:
+        connect = partial(_open_device, camera)
+
+    def grabs() -> Grabs:
+        with quiet():
+            capture = connect()
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(why_not(camera.source))
+        return _grabs(capture, clock, name=redact(camera.source))
+
+    return grabs
 
 
 def _grabs(capture: cv2.VideoCapture, clock: Clock, *, name: str) -> Grabs:
@@ -108,19 +122,22 @@ def _open_device(camera: CameraConfig) -> cv2.VideoCapture:
     return capture
 
 
-def _open_stream(camera: CameraConfig) -> cv2.VideoCapture:
-    scheme = urlsplit(camera.source).scheme
+def _check_scheme(address: str) -> None:
+    scheme = urlsplit(address).scheme
     if scheme not in STREAM_PORTS:
-        raise SourceError(
-            f"The camera address {redact(camera.source)} begins with {scheme}://; "
+        raise ConfigError(
+            f"The camera address {redact(address)} begins with {scheme}://; "
             f"wanted one of {', '.join(f'{known}://' for known in STREAM_PORTS)}"
         )
+
+
+def _open_stream(address: str) -> cv2.VideoCapture:
     former = os.environ.get(_OPTIONS_VARIABLE)
-    if scheme.startswith("rtsp"):
+    if urlsplit(address).scheme.startswith("rtsp"):
         os.environ.setdefault(_OPTIONS_VARIABLE, _RTSP_OPTIONS)
     try:
         return cv2.VideoCapture(
-            with_credentials(camera),
+            address,
             cv2.CAP_FFMPEG,
             [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -135,13 +152,16 @@ def _open_stream(camera: CameraConfig) -> cv2.VideoCapture:
 
 
 def with_credentials(camera: CameraConfig) -> str:
-    """Put user name and the password from its file into the address, as the camera wants it."""
-    if camera.username is None:
-        return camera.source
+    """Put user name and the password from its file into the address, as the camera wants it.
+
+    A user named by no setting is the one in the address; ConfigError without a password to read.
+    """
     password = secret(camera.password_file, name="camera.password_file")
-    user = quote(camera.username, safe="")
-    user = user if password is None else f"{user}:{quote(password, safe='')}"
+    if camera.username is None and password is None:
+        return camera.source
     parts = urlsplit(camera.source)
+    user = quote(camera.username or unquote_to_bytes(parts.username or ""), safe="")
+    user = user if password is None else f"{user}:{quote(password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))
 
 

@@ -1,6 +1,5 @@
 """Poses go out as lines of JSON: first what holds for all frames, then one line a frame."""
 
-import json
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
@@ -25,30 +24,20 @@ class Lines(Protocol):
 class JsonlSink:
     """Writes to a stream and flushes every line, so that a reader is never behind.
 
-    When what holds for all frames changes (a new frame size), the next frame's line carries it.
+    When what holds for all frames changes (a new frame size), another such line comes first.
     """
 
     def __init__(self, stream: Lines, *, cam: str) -> None:
         self._stream = stream
         self._cam = cam
-        self._begun = False
-        self._changed: Mapping[str, object] | None = None
 
     def start(self, meta: Mapping[str, object]) -> None:
-        """Write the first line, or keep a later change for the next frame."""
-        if self._begun:
-            self._changed = meta
-        else:
-            self._begun = True
-            self._write(jsonl_meta(meta))
+        """Write what holds for all frames from here on, as a line of its own."""
+        self._write(jsonl_meta(meta))
 
     def send(self, frame: Frame, poses: list[Pose3D], stats: Stats) -> None:
         """Write one line."""
-        line = jsonl_frame(frame_message(frame, poses, stats, cam=self._cam))
-        if self._changed is not None:
-            line = encode({**json.loads(line), "meta": dict(self._changed)})
-            self._changed = None
-        self._write(line)
+        self._write(jsonl_frame(frame_message(frame, poses, stats, cam=self._cam)))
 
     def event(self, event: Event) -> None:
         """Write a line between those of the frames."""

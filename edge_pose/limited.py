@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_pose.pipeline import Sink
+from edge_pose.pipeline import Background, Sink
 from edge_pose.skeleton import JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
 
@@ -32,6 +32,11 @@ class Limited:
     def status(self, camera: str) -> None:
         """Pass on the camera's state."""
         self._sink.status(camera)
+
+    def raise_if_dead(self) -> None:
+        """Pass on what ended the sink's own thread, where it has one."""
+        if isinstance(self._sink, Background):
+            self._sink.raise_if_dead()
 
     def close(self) -> None:
         """Leave closing to whoever opened the sink."""

@@ -306,12 +306,12 @@ def encode(message: Message | Mapping[str, object]) -> str:
 
 
 def jsonl_meta(meta: Meta | Mapping[str, object]) -> str:
-    """Write the first line of `--output jsonl`."""
+    """Write a line of `--output jsonl` that says what holds from there on."""
     plain = meta if isinstance(meta, Mapping) else as_mapping(meta)
     return encode({"meta": plain})
 
 
 def jsonl_frame(frame: FrameMessage) -> str:
-    """Write one further line of `--output jsonl`: the frame without what the first line said."""
+    """Write one further line of `--output jsonl`: the frame without what holds for all."""
     plain = as_mapping(frame)
     return encode({name: value for name, value in plain.items() if name not in FRAME_HEADER})

@@ -6,7 +6,8 @@ Where nobody supervises us, nothing is said.
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,10 +49,18 @@ class Supervisor:
 
 
 class Heartbeat:
-    """Passes the progress of the loop on to the supervisor, a few times per watchdog period."""
+    """Passes progress on to the supervisor: of the loop, and before it of opening everything again.
 
-    def __init__(self, supervisor: Supervisor, clock: Clock = monotonic_ns) -> None:
+    A watchdog waits from the first `READY=1` on; a sign of life before that would only begin its
+    waiting.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, clock: Clock = monotonic_ns, *, watched: bool = False
+    ) -> None:
+        """`watched` says that the supervisor was told `READY=1` before."""
         self._supervisor = supervisor
+        self._waits_s = supervisor.watchdog_s if watched else None
         self._clock = clock
         self._period_ns = int((supervisor.watchdog_s or 0) / 4 * NS_PER_S)
         self._beaten_ns: int | None = None
@@ -65,6 +74,27 @@ class Heartbeat:
         if self._told_ns is None or now_ns - self._told_ns >= self._period_ns:
             self._told_ns = now_ns
             self._supervisor.tell("WATCHDOG=1")
+
+    def step(self) -> None:
+        """Say that opening everything again got on."""
+        if self._waits_s is not None:
+            self._supervisor.tell("WATCHDOG=1")
+
+    @contextmanager
+    def patience(self, limit_s: float) -> Iterator[None]:
+        """Have the supervisor wait so long for what tells of no steps, and afterwards as before."""
+        usual_s = self._waits_s
+        if usual_s is None:
+            yield
+            return
+        self._wait_for(limit_s)
+        try:
+            yield
+        finally:
+            self._wait_for(usual_s)
+
+    def _wait_for(self, limit_s: float) -> None:
+        self._supervisor.tell(f"WATCHDOG_USEC={limit_s * US_PER_S:.0f}", "WATCHDOG=1")
 
     def silence_s(self) -> float | None:
         """Tell how long ago the loop last did something; None before the first time."""

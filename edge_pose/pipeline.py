@@ -88,6 +88,15 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Background(Protocol):
+    """A sink that works in a thread of its own, which may fail while nothing is sent to it."""
+
+    def raise_if_dead(self) -> None:
+        """Pass on what ended that thread."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What the loop does besides sending, and when it ends."""
@@ -108,8 +117,11 @@ def run(source: Source, estimator: Estimator, sinks: Sequence[Sink], work: Work)
     """Turn frames into sent poses until they end or somebody asks to stop; count them."""
     done, state, size = 0, "", (0, 0)
     finished_ns: deque[int] = deque()
+    background = [sink for sink in sinks if isinstance(sink, Background)]
     while not (work.stop.is_set() or source.ended or done == work.frames):
         frame = source.read(POLL_S)
+        for one in background:
+            one.raise_if_dead()
         now = PAUSED if work.paused() else source.state
         if now != state:
             state = now

@@ -14,23 +14,26 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from edge_pose.clock import NS_PER_S, Clock, monotonic_ns, utc_ms
+from edge_pose.clock import NS_PER_MS, NS_PER_S, Clock, monotonic_ns, utc_ms
 from edge_pose.config import Config
 from edge_pose.errors import ConfigError
 from edge_pose.spool_file import (
     BESIDE,
-    CLOCK_SET_MS,
     Bounds,
     DiskRefused,
     FileBroken,
     Row,
     SpoolFile,
+    Times,
 )
+from edge_pose.time_sync import time_sync
 
 log = logging.getLogger(__name__)
 
 RETRY_NS: Final = 10 * NS_PER_S
 """How long a disk that refused is left alone."""
+FORGOTTEN_MS: Final = 60_000
+"""How much of its age what waits may lose when we are killed, and how late it goes."""
 MOST_IN_MEMORY: Final = 1000
 """Messages kept while the disk refuses, or where there is none."""
 BROKEN: Final = ".broken"
@@ -45,6 +48,7 @@ class SpoolSettings:
     max_rows: int = 200_000
     max_bytes: int = 64_000_000
     max_age_s: float = 86_400.0
+    """Of time that passed, whatever the wall clock says."""
 
 
 IN_MEMORY: Final = SpoolSettings(path=None)
@@ -90,7 +94,13 @@ def _state_folder(environ: Mapping[str, str]) -> Path:
 def purge(path: Path) -> int:
     """Remove all that is kept, and tell how many messages that were; nobody may be using it."""
     rows = 0
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be reached ({error.strerror}); ask as root, or as the user whose it is"
+        ) from None
+    if there:
         try:
             file = SpoolFile(path)
         except DiskRefused as refusal:
@@ -112,7 +122,14 @@ class Spool:
 
     def __init__(self, settings: SpoolSettings, *, clock: Clock = monotonic_ns) -> None:
         self._settings = settings
+        self._bounds = Bounds(
+            rows=settings.max_rows,
+            size=settings.max_bytes,
+            age_ms=round(settings.max_age_s * 1000),
+        )
         self._clock = clock
+        self._behind_ms = clock() // NS_PER_MS
+        """How far the spool's own clock, by which messages grow old, is behind that one."""
         self._file: SpoolFile | None = None
         self._unsaved: dict[int, Row] = {}
         self._done: set[int] = set()
@@ -154,7 +171,7 @@ class Spool:
         """Take a message; it is kept from the next `save` on."""
         self._last_id += 1
         self._unsaved[self._last_id] = Row(
-            id=self._last_id, leaf=leaf, payload=payload, at_ms=utc_ms(), precious=precious
+            id=self._last_id, leaf=leaf, payload=payload, at_ms=self._own_ms(), precious=precious
         )
         self._leaves.add(leaf)
 
@@ -207,29 +224,49 @@ class Spool:
             self._last_id = max(self._last_id, file.last_id)
             numbers = (file.last_number, self._last_number)
             self._last_number = max((n for n in numbers if n is not None), default=None)
-        if self._unsaved or self._done or self._file.last_number != self._last_number:
-            bounds = Bounds(
-                rows=self._settings.max_rows,
-                size=self._settings.max_bytes,
-                oldest_ms=self._oldest_ms(),
-            )
-            self._dropped += self._file.write(
-                list(self._unsaved.values()), self._done, self._last_number, bounds
+            self._go_on_from(file.times)
+        file = self._file
+        news = self._unsaved or self._done or file.last_number != self._last_number
+        grown_old = file.rows and self._own_ms() - file.times.own_ms >= FORGOTTEN_MS
+        if news or grown_old:
+            self._dropped += file.write(
+                list(self._unsaved.values()),
+                self._done,
+                last_number=self._last_number,
+                times=self._times(),
+                bounds=self._bounds,
             )
             self._unsaved.clear()
             self._done.clear()
 
+    def _go_on_from(self, left: Times) -> None:
+        """Set the spool's own clock to when the file was left, and on by the time since then.
+
+        That time only the wall clock can tell. If it was wrong then, it may have been set since,
+        and the difference means nothing: what waits grows no older by it.
+        """
+        away_ms = 0 if left.utc_ms is None else max(utc_ms() - left.utc_ms, 0)
+        step_ms = left.own_ms + away_ms - self._own_ms()
+        self._behind_ms -= step_ms
+        for number, row in self._unsaved.items():
+            self._unsaved[number] = replace(row, at_ms=row.at_ms + step_ms)
+
+    def _own_ms(self) -> int:
+        return self._clock() // NS_PER_MS - self._behind_ms
+
+    def _times(self) -> Times:
+        sync = time_sync()
+        kept_right = sync is not None and sync.synchronised
+        return Times(own_ms=self._own_ms(), utc_ms=utc_ms() if kept_right else None)
+
     def _bound_memory(self) -> None:
-        oldest_ms = self._oldest_ms()
-        expired = [row.id for row in self._unsaved.values() if CLOCK_SET_MS < row.at_ms < oldest_ms]
+        oldest_ms = self._own_ms() - self._bounds.age_ms
+        expired = [row.id for row in self._unsaved.values() if row.at_ms < oldest_ms]
         excess = max(len(self._unsaved) - MOST_IN_MEMORY, 0)
         by_worth = sorted(self._unsaved.values(), key=lambda row: (row.precious, row.id))
         for number in {*expired, *(row.id for row in by_worth[:excess])}:
             del self._unsaved[number]
             self._dropped += 1
-
-    def _oldest_ms(self) -> int:
-        return utc_ms() - round(self._settings.max_age_s * 1000)
 
     def _bear(self, trouble: DiskRefused | FileBroken) -> None:
         """Go on without the disk for a while, or with a new file where this one is broken."""

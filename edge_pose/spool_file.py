@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 BESIDE: Final = ("", "-wal", "-shm")
 """What SQLite puts beside the file, and the file itself."""
-CLOCK_SET_MS: Final = 1_700_000_000_000
-"""A time before this was stamped by a device whose clock was not set yet; its age means nothing."""
 _LOG_PAGES: Final = 64
 """Of 4 KiB, after which what SQLite has logged goes into the file; by default it grows to 4 MB, as
 much as a small disk has, however few messages wait.
 """
-_TABLES: Final = (
+_FORMAT_1: Final = (
     """CREATE TABLE waiting (
         id INTEGER PRIMARY KEY, leaf TEXT NOT NULL, payload TEXT NOT NULL,
         size INTEGER NOT NULL, at_ms INTEGER NOT NULL, precious INTEGER NOT NULL
@@ -31,8 +29,18 @@ _TABLES: Final = (
     "CREATE INDEX by_age ON waiting (at_ms)",
     "CREATE TABLE numbers (last INTEGER)",
     "INSERT INTO numbers VALUES (NULL)",
+)
+_FORMAT_2: Final = (
+    "CREATE TABLE times (own_ms INTEGER NOT NULL, utc_ms INTEGER)",
+    "INSERT INTO times SELECT coalesce(max(at_ms), 0), NULL FROM waiting",
+    # Format 1 stamped with the wall clock: what seems days apart came before and after it was set.
+    # No more rows are written than that takes, because a small disk has no room for all of them.
+    """UPDATE waiting SET at_ms = (SELECT own_ms FROM times)
+        WHERE at_ms < (SELECT own_ms FROM times) - 86400000""",
     f"PRAGMA user_version = {FORMAT}",
 )
+_MISSING: Final = {0: (*_FORMAT_1, *_FORMAT_2), 1: _FORMAT_2, FORMAT: ()}
+"""What a file of each format lacks; an empty one has none."""
 
 
 Execute = Callable[..., sqlite3.Cursor]
@@ -54,6 +62,7 @@ class Row:
     leaf: str
     payload: str
     at_ms: int
+    """By the spool's own clock, as `Times` tells it."""
     precious: bool
     """An event, which outlives summaries, and which a power cut does not take."""
 
@@ -64,12 +73,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """One moment by two clocks."""
+
+    own_ms: int
+    """Of the spool's own clock, which goes on while the spool is in use and never jumps."""
+    utc_ms: int | None
+    """None where nobody kept the wall clock right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much may wait, and from when on it is worth keeping."""
+    """How much may wait, and how long it is worth keeping."""
 
     rows: int
     size: int
-    oldest_ms: int
+    age_ms: int
 
 
 class SpoolFile:
@@ -89,6 +108,8 @@ class SpoolFile:
                     "SELECT count(*), coalesce(sum(size), 0), coalesce(max(id), 0) FROM waiting"
                 ).fetchone()
                 (self.last_number,) = ask("SELECT last FROM numbers").fetchone()
+                own_ms, known_utc_ms = ask("SELECT own_ms, utc_ms FROM times").fetchone()
+                self.times = Times(own_ms=own_ms, utc_ms=known_utc_ms)
                 self.leaves = {leaf for (leaf,) in ask("SELECT DISTINCT leaf FROM waiting")}
         except BaseException:
             self._database.close()
@@ -102,11 +123,10 @@ class SpoolFile:
             self._database.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             with self._change() as change:
                 (found,) = change("PRAGMA user_version").fetchone()
-                if found == 0:
-                    for statement in _TABLES:
-                        change(statement)
+                for statement in _MISSING.get(found, ()):
+                    change(statement)
             (verdict,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
-        if found not in (0, FORMAT) or verdict != "ok":
+        if found not in _MISSING or verdict != "ok":
             raise FileBroken(f"format {found}, wanted {FORMAT}; check says {verdict}")
 
     def waiting(self, leaf: str, *, most: int) -> list[Row]:
@@ -123,7 +143,13 @@ class SpoolFile:
         ]
 
     def write(
-        self, rows: Sequence[Row], done: Iterable[int], last_number: int | None, bounds: Bounds
+        self,
+        rows: Sequence[Row],
+        done: Iterable[int],
+        *,
+        last_number: int | None,
+        times: Times,
+        bounds: Bounds,
     ) -> int:
         """Change all this in one piece; return how many rows had to go to keep the bounds."""
         # A commit that waits for the disk wears it out: events do, and they are rare.
@@ -145,18 +171,21 @@ class SpoolFile:
                     ).fetchall()
                 ]
                 change("UPDATE numbers SET last = ?", (last_number,))
+                change("UPDATE times SET own_ms = ?, utc_ms = ?", (times.own_ms, times.utc_ms))
                 count = self.rows + len(rows) - len(gone)
                 size = self.size + sum(row.size for row in rows) - sum(gone)
-                dropped = list(self._excess(change, count, size, bounds))
-        self.last_number = last_number
+                oldest_ms = times.own_ms - bounds.age_ms
+                dropped = list(self._excess(change, count, size, oldest_ms, bounds))
+        self.last_number, self.times = last_number, times
         self.rows, self.size = count - len(dropped), size - sum(dropped)
         return len(dropped)
 
-    def _excess(self, change: Execute, count: int, size: int, bounds: Bounds) -> Iterator[int]:
+    def _excess(
+        self, change: Execute, count: int, size: int, oldest_ms: int, bounds: Bounds
+    ) -> Iterator[int]:
         """Drop what is too old, then what is too much, summaries before events; give the sizes."""
         for (one,) in change(
-            "DELETE FROM waiting WHERE at_ms BETWEEN ? AND ? RETURNING size",
-            (CLOCK_SET_MS, bounds.oldest_ms),
+            "DELETE FROM waiting WHERE at_ms < ? RETURNING size", (oldest_ms,)
         ).fetchall():
             count, size = count - 1, size - one
             yield one

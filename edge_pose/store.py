@@ -16,6 +16,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ class Store:
         """Tell which folder a link means; None where there is none."""
         try:
             target = (self.folder / link).readlink()
+        except PermissionError as error:
+            raise ConfigError(
+                f"{self.folder} cannot be looked into ({error.strerror}); ask as root, or let "
+                "everybody read it with chmod 755"
+            ) from None
         except OSError:
             return None
         path = self.folder / target.name
@@ -177,7 +183,7 @@ class Store:
     def _locked(self) -> Iterator[None]:
         """Let one process change the folder at a time; one that dies gives its lock back."""
         try:
-            self.folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            _share(self.folder)
             lock = (self.folder / "lock").open("wb")
         except OSError as error:
             raise ConfigError(
@@ -219,6 +225,18 @@ def chosen_bundle(model: ModelConfig, environ: Mapping[str, str]) -> Bundle:
         return open_bundle(model.bundle)
     current = store.path_of("current")
     return open_bundle(None) if current is None else store.read(current).bundle
+
+
+def _share(folder: Path) -> None:
+    """Make the folder, unless it is there, and let everybody read it, whatever our umask."""
+    mask = os.umask(0o777 & ~_FOLDER_MODE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    finally:
+        os.umask(mask)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode | _FOLDER_MODE != mode:
+        folder.chmod(mode | _FOLDER_MODE)
 
 
 def _settle(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Files give every frame with its time; cameras give the newest, say how they are, come back."""
 
+import base64
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from edge_pose.capture import Backoff, Camera, Recording, open_source
 from edge_pose.clip import Picture, Pictures, pictures
 from edge_pose.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from edge_pose.config import CameraConfig
-from edge_pose.errors import CameraLost, SourceError
+from edge_pose.errors import CameraLost, ConfigError, SourceError
 from edge_pose.feed import Grab, Grabs, with_credentials
 from edge_pose.pipeline import Source
 
@@ -257,6 +258,19 @@ def test_nothing_is_grabbed_before_somebody_looks() -> None:
     camera.close()
 
 
+def test_a_recording_that_breaks_off_in_real_time_has_not_ended_well() -> None:
+    def breaking() -> Grabs:
+        yield grab(0)
+        raise SourceError("the disk was pulled out")
+
+    camera = Camera(breaking, clock=lambda: 0, comes_back=False)
+    assert camera.read(LONG_S) is not None
+    with pytest.raises(SourceError, match="pulled out"):
+        camera.read(LONG_S)
+    assert not camera.ended, "or the loop would end as after a whole recording"
+    camera.close()
+
+
 def told(camera: Source) -> str:
     return camera.state
 
@@ -313,8 +327,20 @@ def test_an_unreachable_stream_says_so_without_its_password() -> None:
     with pytest.raises(SourceError, match="refuses the connection") as refused:
         open_source(CameraConfig(source="rtsp://eve:s3cret@127.0.0.1:9/cam"))
     assert "s3cret" not in str(refused.value)
-    with pytest.raises(SourceError, match="begins with gopher://; wanted one of rtsp://"):
-        open_source(CameraConfig(source="gopher://cam/1"))
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_only_the_operator_can_mend_is_said_at_once_also_when_told_to_wait(
+    wait: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="begins with gopher://; wanted one of rtsp://"):
+        open_source(CameraConfig(source="gopher://cam/1", wait=wait))
+    path = tmp_path / "password"
+    path.touch()
+    camera = CameraConfig(source="rtsp://eve@127.0.0.1:9/1", password_file=path, wait=wait)
+    with pytest.raises(ConfigError, match=r"camera\.password_file names .* first line is empty"):
+        open_source(camera)
 
 
 def test_the_password_of_a_camera_comes_from_its_file(tmp_path: Path) -> None:
@@ -324,13 +350,45 @@ def test_the_password_of_a_camera_comes_from_its_file(tmp_path: Path) -> None:
     assert with_credentials(camera) == "rtsp://eve:s3%3Ac%2Fr%40t@cam:554/1"
 
 
+@pytest.mark.parametrize(
+    ("source", "username", "wanted"),
+    [
+        ("rtsp://eve@cam:554/1", None, "rtsp://eve:s3cret@cam:554/1"),
+        ("rtsp://eve%40plant@cam/1", None, "rtsp://eve%40plant:s3cret@cam/1"),
+        ("rtsp://J%F6rg:old@cam/1", None, "rtsp://J%F6rg:s3cret@cam/1"),
+        ("rtsp://adam@cam/1", "eve", "rtsp://eve:s3cret@cam/1"),
+    ],
+)
+def test_the_user_of_a_camera_may_stand_in_its_address(
+    source: str, username: str | None, wanted: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "password"
+    path.write_text("s3cret\n", encoding="utf-8")
+    camera = CameraConfig(source=source, username=username, password_file=path)
+    assert with_credentials(camera) == wanted
+
+
+def test_an_address_without_a_password_file_stays_as_it_is() -> None:
+    camera = CameraConfig(source="rtsp://eve:s3%3Acret@cam:554/1")
+    assert with_credentials(camera) == camera.source
+
+
 class MjpegHandler(BaseHTTPRequestHandler):
     """A network camera: picture after picture in one answer, each connection in its own size."""
 
     sizes: ClassVar[list[tuple[int, int]]] = []
+    credentials: ClassVar[str | None] = None
+    """User and password joined by a colon, where it asks for them."""
 
     def do_GET(self) -> None:
-        """Stream, or say that there is no such path."""
+        """Stream, or say that there is no such path, or that it is not for everybody."""
+        if self.credentials is not None:
+            basic = base64.b64encode(self.credentials.encode()).decode()
+            if self.headers["Authorization"] != f"Basic {basic}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                self.end_headers()
+                return
         if not self.sizes:
             self.send_error(404)
             return
@@ -370,6 +428,19 @@ def test_a_network_camera_that_hung_up_comes_back_in_a_new_size(mjpeg_camera: st
     camera.close()
     assert shapes == {(48, 64), (96, 128)}
     assert camera.reconnects == 1
+
+
+def test_a_network_camera_lets_in_the_user_of_its_address_with_the_password_from_its_file(
+    mjpeg_camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MjpegHandler, "credentials", "eve@plant:s3:c/r@t")
+    MjpegHandler.sizes = [(64, 48)]
+    path = tmp_path / "password"
+    path.write_text("s3:c/r@t\n", encoding="utf-8")
+    address = mjpeg_camera.replace("://", "://eve%40plant@")
+    camera = open_source(CameraConfig(source=address, password_file=path))
+    assert camera.read(LONG_S) is not None
+    camera.close()
 
 
 def test_a_wrong_path_on_a_network_camera_that_answers_is_told_apart(mjpeg_camera: str) -> None:

@@ -1,6 +1,8 @@
 """The command line: what it prints, which code it ends with, what it does when it is told."""
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +19,8 @@ import pytest
 from appliance import start, write_clip
 from bundles import make_bundle
 from edge_pose import __version__, skeleton
-from edge_pose.__main__ import main
+from edge_pose.__main__ import COMMANDS, main
+from edge_pose.config.read import keys
 from edge_pose.spool import Spool, SpoolSettings
 
 
@@ -92,19 +95,19 @@ def test_the_lens_can_be_told(edge_pose: EdgePose, bundle: Path, clip: Path) -> 
     assert len(lines) == 2
 
 
-def test_a_folder_of_mixed_sizes_tells_the_new_size_and_stays_one_line_a_frame(
+def test_a_folder_of_mixed_sizes_tells_the_new_size_in_a_line_before_its_first_frame(
     edge_pose: EdgePose, bundle: Path, tmp_path: Path
 ) -> None:
     for number, size in enumerate((160, 160, 320)):
         picture = np.full((size, size, 3), 90, np.uint8)
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     done = edge_pose("run", tmp_path, "--bundle", bundle, "--output", "jsonl")
-    first, *lines = [json.loads(line) for line in done.out.splitlines()]
-    assert [line["seq"] for line in lines] == [0, 1, 2]
-    assert [line["size"] for line in lines] == [[160, 160], [160, 160], [320, 320]]
-    assert first["meta"]["size"] == [160, 160]
-    assert lines[2]["meta"]["size"] == [320, 320]
-    assert "meta" not in lines[1]
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [next(iter(line)) for line in lines] == ["meta", "seq", "seq", "meta", "seq"]
+    sizes = [(line.get("meta") or line)["size"] for line in lines]
+    assert sizes == [[160, 160]] * 3 + [[320, 320]] * 2
+    assert [list(lines[at]) for at in (0, 3)] == [["meta"], ["meta"]]
+    assert all("meta" not in lines[at] for at in (1, 2, 4))
 
 
 def test_events_are_lines_of_their_own_where_they_are_asked_for(
@@ -174,6 +177,52 @@ def test_what_is_wrong_is_said_in_one_sentence_with_its_code(
     assert sentence in " ".join(done.err.split())
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+def test_a_secret_that_was_forgotten_is_for_the_operator_also_when_told_to_wait(
+    edge_pose: EdgePose, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd hands over an empty file for it, see SetCredential in the unit."""
+    (tmp_path / "camera-password").write_text("\n")
+    monkeypatch.setenv("EDGE_POSE_CAMERA_PASSWORD_FILE", str(tmp_path / "camera-password"))
+    words = ("run", "rtsp://eve@127.0.0.1:9/1", "--wait", "--bundle", bundle)
+    done = edge_pose(*words, "--output", "none")
+    assert done.code == 78
+    assert "camera.password_file names" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_sentence_for_the_operator(
+    bundle: Path, clip: Path, unbuffered: str
+) -> None:
+    commands = (["config"], ["run", clip, "--bundle", bundle, "--output", "jsonl"])
+    with Path("/dev/full").open("wb") as full:
+        for words in commands:
+            done = subprocess.run(
+                [sys.executable, "-m", "edge_pose", *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            )
+            assert done.returncode == 78, done.stderr
+            assert "No space left on device" in done.stderr.splitlines()[-1]
+            assert "Traceback" not in done.stderr
+            assert "Exception ignored" not in done.stderr
+
+
+def test_the_defaults_that_the_help_tells_are_the_defaults() -> None:
+    told = 0
+    for _, options in COMMANDS.values():
+        for option in options:
+            default = keys()[option.setting].default
+            said = re.search(r"\(default: ([\w.]+)[);]", option.meaning)
+            if said is not None and default is not None:
+                assert said[1] == str(default), option.flag
+                told += 1
+    assert told > 0
 
 
 def test_a_bundle_that_is_none_is_refused_by_its_path(

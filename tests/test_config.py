@@ -67,6 +67,8 @@ def test_settings_are_frozen() -> None:
         ("[mqtt]\nbroker = 'host:99999'", "the broker address 'host:99999': Port out of range"),
         ("[camera]\nfx_px = 900\nhfov_deg = 60", "both describe the lens"),
         ("[mqtt]\nkey_file = 'k'", "mqtt.cert_file and mqtt.key_file belong together"),
+        ("[mqtt]\nbroker = 'b'\npassword_file = 'p'", "for the broker and no user"),
+        ("[camera]\nsource = 'rtsp://c/1'\npassword_file = 'p'", "for the camera and no user"),
         ("[metrics]\nhost = '0.0.0.0'", "metrics.host is '0.0.0.0', which others could reach"),
         ("[events.zones.a]\npicture = 3", "events.zones has a zone 'a' with the corners 3; wanted"),
         ("[tags]\njoints = ['noes']", "tags.joints names a joint 'noes'; did you mean 'nose'?"),
@@ -151,6 +153,19 @@ def test_the_broker_is_put_together_from_its_section(tmp_path: Path) -> None:
         host="plant.local", port=8883, tls=True, username="eve", protocol="3.1.1"
     )
     assert broker(effective(folder=tmp_path).config) is None
+
+
+def test_the_user_of_the_broker_may_stand_in_its_address(tmp_path: Path) -> None:
+    toml = '[mqtt]\nbroker = "mqtt://user%40plant@b"\npassword_file = "p"\n'
+    found = broker(effective(toml, folder=tmp_path).config)
+    assert found is not None
+    assert (found.username, found.url) == ("user@plant", "mqtt://b:1883")
+
+
+def test_a_password_without_a_user_is_refused_only_where_it_would_be_used(tmp_path: Path) -> None:
+    effective("[mqtt]\npassword_file = 'p'\n[camera]\npassword_file = 'p'", folder=tmp_path)
+    effective("[camera]\nsource = 'rtsp://eve@c/1'\npassword_file = 'p'", folder=tmp_path)
+    effective("[camera]\nsource = '//[a folder'\npassword_file = 'p'", folder=tmp_path)
 
 
 def test_zones_come_from_the_file_or_as_json_from_the_environment(tmp_path: Path) -> None:

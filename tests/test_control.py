@@ -1,14 +1,18 @@
 """A running appliance is paused, asked for figures and given new settings, and never falls over."""
 
 import json
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,7 +21,8 @@ from appliance import start, write_clip
 from brokers import Listener, Mosquitto, listening
 from bundles import make_bundle
 from edge_pose.address import Broker
-from edge_pose.bundle import MANIFEST
+from edge_pose.bundle import CARD, MANIFEST
+from edge_pose.pause import Pause, marker
 from edge_pose.store import Store
 from signing import release
 
@@ -45,17 +50,17 @@ class Running:
     listener: Listener
     log: list[str]
 
-    def ask(self, name: str, payload: str = "", *more: str) -> None:
+    def ask(self, name: str, payload: str = "", *more: str, where: str = PREFIX) -> None:
         """Send a command with mosquitto's own client."""
-        where = ["-h", self.broker.host, "-p", str(self.broker.port), "-t", f"{PREFIX}/cmd/{name}"]
+        broker = ["-h", self.broker.host, "-p", str(self.broker.port)]
         subprocess.run(
             [
                 "mosquitto_pub",
-                *where,
+                *broker,
                 "-q",
                 "1",
                 "-t",
-                f"{PREFIX}/cmd/{name}",
+                f"{where}/cmd/{name}",
                 "-m",
                 payload,
                 *more,
@@ -104,13 +109,18 @@ ENABLED = "[commands]\nenabled = true\n"
 
 @contextmanager
 def running(
-    tmp_path: Path, clip: Path, bundle: Path | str, broker: Broker, more: str = ENABLED
+    tmp_path: Path,
+    clip: Path,
+    bundle: Path | str,
+    broker: Broker,
+    more: str = ENABLED,
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Running]:
     settings = tmp_path / "line.toml"
     write(settings, clip, bundle, broker, more)
     state = tmp_path / "state"
     state.mkdir(exist_ok=True)
-    environ = {"STATE_DIRECTORY": str(state)}
+    environ = {"STATE_DIRECTORY": str(state), **environ}
     with (
         listening(broker, "#", "-q", "1") as listener,
         start("run", "--config", settings, "--output", "none", environ=environ) as child,
@@ -164,7 +174,7 @@ def test_a_pause_outlives_a_restart(
     with running(tmp_path, clip, bundle, mosquitto.broker) as edge:
         edge.wait_for_log("Commands are heard at")
         assert edge.asked("pause")["paused"] is True
-    marker = tmp_path / "state" / "paused-cam0"
+    marker = tmp_path / "state" / "paused"
     assert marker.stat().st_mode & 0o777 == 0o600
     with running(tmp_path, clip, bundle, mosquitto.broker) as edge:
         edge.wait_for_log("stays paused")
@@ -174,6 +184,49 @@ def test_a_pause_outlives_a_restart(
         assert not [one for one in heard if one.topic.endswith("/pose")]
         edge.listener.next("/pose")
     assert not marker.exists()
+
+
+def test_a_pause_outlives_a_restart_also_of_a_camera_that_a_reload_let_hear_and_renamed(
+    mosquitto: Mosquitto, tmp_path: Path, clip: Path, bundle: Path
+) -> None:
+    with running(tmp_path, clip, bundle, mosquitto.broker, "") as edge:
+        edge.listener.next("/pose")
+        write(edge.settings, clip, bundle, mosquitto.broker, ENABLED)
+        text = edge.settings.read_text().replace("[camera]\n", '[camera]\nname = "north"\n')
+        edge.settings.write_text(text)
+        edge.child.send_signal(signal.SIGHUP)
+        edge.wait_for_log("Commands are heard at")
+        edge.ask("pause", where="edge-pose/dev/north")
+        edge.listener.until("edge-pose/dev/north/status", "paused")
+    with running(tmp_path, clip, bundle, mosquitto.broker, ENABLED) as edge:
+        edge.listener.until(f"{PREFIX}/status", "paused")
+        edge.ask("resume")
+        edge.listener.until(f"{PREFIX}/status", "online")
+
+
+def test_a_pause_that_a_former_version_wrote_down_holds_until_it_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "paused-north").touch()
+    path = marker({"STATE_DIRECTORY": str(tmp_path)})
+    pause = Pause(path)
+    pause.recall()
+    assert pause
+    pause.set(on=False)
+    again = Pause(path)
+    again.recall()
+    assert not again
+
+
+def test_a_pause_that_nobody_could_end_waits_until_somebody_can(
+    mosquitto: Mosquitto, tmp_path: Path, clip: Path, bundle: Path
+) -> None:
+    with running(tmp_path, clip, bundle, mosquitto.broker) as edge:
+        edge.wait_for_log("Commands are heard at")
+        edge.asked("pause")
+    with running(tmp_path, clip, bundle, mosquitto.broker, "") as edge:
+        edge.listener.next("/pose")
+        write(edge.settings, clip, bundle, mosquitto.broker, ENABLED)
+        edge.child.send_signal(signal.SIGHUP)
+        edge.listener.until(f"{PREFIX}/status", "paused")
 
 
 def test_by_default_nothing_is_heard(
@@ -304,3 +357,34 @@ def test_settings_that_turn_out_not_to_work_are_given_up_for_those_before(
             edge.child.send_signal(signal.SIGHUP)
         edge.wait_for_log("Connected to the broker", times=2)
         edge.listener.next("/pose")
+
+
+def test_the_watchdog_is_asked_for_patience_while_a_reload_opens_its_model(
+    mosquitto: Mosquitto, tmp_path: Path, clip: Path, bundle: Path
+) -> None:
+    """Whoever reads the card of that model is held up until somebody writes it."""
+    slow = Path(shutil.copytree(bundle, tmp_path / "slow"))
+    (slow / CARD).unlink()
+    os.mkfifo(slow / CARD)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60.0)
+
+        def until(line: str) -> list[str]:
+            heard = [""]
+            while line not in heard[-1].splitlines():
+                heard.append(supervisor.recv(4096).decode())
+            return [told for told in heard if "WATCHDOG" in told]
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "20000000"}
+        with running(tmp_path, clip, bundle, mosquitto.broker, environ=environ) as edge:
+            assert until("READY=1") == [], "nobody waits for a sign of life yet"
+            edge.wait_for_log("Commands are heard at")
+            write(edge.settings, clip, slow, mosquitto.broker)
+            edge.child.send_signal(signal.SIGHUP)
+            until("STATUS=beginning again")
+            with (slow / CARD).open("wb") as card:
+                told = until("WATCHDOG_USEC=1800000000")
+                assert told == ["WATCHDOG=1", "WATCHDOG_USEC=1800000000\nWATCHDOG=1"]
+                card.write((bundle / CARD).read_bytes())
+            assert until("READY=1") == ["WATCHDOG_USEC=20000000\nWATCHDOG=1"]

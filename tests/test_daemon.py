@@ -1,5 +1,6 @@
 """The process ends with the code that tells its supervisor what to do."""
 
+import errno
 import logging
 import os
 import signal
@@ -50,6 +51,21 @@ def test_a_machine_without_opencv_is_told_how_to_get_it(caplog: pytest.LogCaptur
     missing = ModuleNotFoundError("No module named 'cv2'", name="cv2")
     assert guarded(failing(missing)) == 78
     assert "edge-pose[opencv]" in caplog.text
+
+
+@pytest.mark.usefixtures("capfd")
+def test_a_full_disk_is_no_bug_but_for_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert guarded(failing(full)) == 78
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+    assert "No space left on device" in record.getMessage()
+
+
+@pytest.mark.usefixtures("capfd")
+def test_any_other_error_of_the_system_is_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    assert guarded(failing(OSError(errno.EBADF, os.strerror(errno.EBADF)))) == 1
+    assert "This is a bug" in caplog.text
 
 
 def test_a_closed_pipe_is_a_quiet_end(

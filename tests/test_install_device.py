@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_pose import __version__
+from edge_pose.config.read import load
+from edge_pose.config.rules import topics
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "install-device"
@@ -33,7 +35,7 @@ def files(root: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = tmp_path_factory.mktemp("100 % wheels")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=ROOT,
@@ -71,12 +73,15 @@ def test_it_installs_again_without_touching_settings_and_removes_what_it_made(
     )
     assert said.stdout == f"edge-pose {__version__}\n"
 
+    text = (ROOT / "systemd" / "edge-pose.toml").read_text()
+    assert settings.read_text() == text.replace('"cam0"', '"line-3"')
     settings.write_text("# mine\n")
     (tmp_path / "etc/systemd/system/edge-pose@.service").write_text("# of a release before\n")
     done = install(*words, "line-4")
     assert done.returncode == 0, done.stderr
     assert settings.read_text() == "# mine\n"
-    assert settings.with_name("line-4.toml").exists()
+    named = load({}, environ={}, path=settings.with_name("line-4.toml")).config
+    assert topics(named).cam == "line-4", "no two cameras publish on the same topics"
     assert "Type=notify" in (tmp_path / "etc/systemd/system/edge-pose@.service").read_text()
 
     done = install("--root", tmp_path, "--uninstall")
@@ -107,6 +112,14 @@ def test_paths_are_meant_from_where_one_stands(tmp_path: Path) -> None:
     done = install(*words, cwd=tmp_path)
     assert f"file://{tmp_path}/a.whl" in done.stdout
     assert f"-m venv {tmp_path}/image/opt/edge-pose" in done.stdout
+
+
+def test_a_path_with_a_blank_is_one_path(tmp_path: Path) -> None:
+    folder = tmp_path / "100 % mine"
+    folder.mkdir()
+    words = ("--root", "image", "--kind", "pc", "--dry-run", "--package", "./a.whl", "line-3")
+    done = install(*words, cwd=folder)
+    assert f"edge-pose[opencv] @ file://{tmp_path}/100%20%25%20mine/a.whl" in done.stdout
 
 
 def test_somebody_else_s_folder_is_not_removed(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 
 from appliance import start
 from brokers import Mosquitto, listening, prepared_mosquitto
+from edge_pose.errors import BrokerError
 from edge_pose.jsonl import JsonlSink
 from edge_pose.limited import limited
 from edge_pose.message import flat_person, frame_message
+from edge_pose.pipeline import Background
 from edge_pose.schema.asyncapi import CHANNELS
 from edge_pose.skeleton import INDEX, JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
@@ -80,6 +82,23 @@ def test_the_poses_of_others_stay_whole() -> None:
     (sink,) = limited([Heap()], ALLOWED)
     sink.send(frame, poses, stats)
     assert np.isfinite(poses[0].joints_m).all()
+
+
+class Refused(Heap):
+    """A sink whose own thread has ended."""
+
+    def raise_if_dead(self) -> None:
+        """Say why."""
+        raise BrokerError("refused")
+
+
+def test_a_sink_that_failed_is_not_hidden() -> None:
+    whole, refused = limited([Heap(), Refused()], ALLOWED)
+    assert isinstance(whole, Background)
+    assert isinstance(refused, Background)
+    whole.raise_if_dead()
+    with pytest.raises(BrokerError):
+        refused.raise_if_dead()
 
 
 def test_without_a_limit_nothing_stands_in_between() -> None:

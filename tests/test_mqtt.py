@@ -1,9 +1,16 @@
 """Publishing to a real broker, heard by a client that we did not write."""
 
+import base64
+import hashlib
 import json
+import logging
+import selectors
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,20 +20,25 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from brokers import Mosquitto, certificates, listening, prepared_mosquitto
+from brokers import PATIENCE_S, Mosquitto, certificates, listening, prepared_mosquitto
 from edge_pose.address import Broker, Protocol, Topics
-from edge_pose.config import TagsConfig
+from edge_pose.capture import open_source
+from edge_pose.config import CameraConfig, TagsConfig
 from edge_pose.errors import EXIT_OPERATOR, BrokerError, ConfigError
 from edge_pose.message import Info, Model, as_mapping, encode, meta
-from edge_pose.mqtt import MqttSink
-from edge_pose.pipeline import Sink
+from edge_pose.mqtt import MqttSink, SparkplugSink
+from edge_pose.pipeline import Background, Sink, Work, run
 from edge_pose.schema import schema
+from edge_pose.types import Frame, Pose3D
+from mqtt_wire import SUBSCRIBE, Relay, Session
+from sparkplug import JOINTS, edge_node
 from walkers import intrinsics, walkers
 
 TOPICS = Topics(root="plant/line-3", device="edge-7", cam="cam0")
 MODEL = Model(name="edge-body", version="1.0.0", sha256="ab" * 32)
 INFO = Info(version="0.1.0", machine="x", model=MODEL, engine="a fake", started=1)
 META = meta(cam="cam0", intrinsics=intrinsics(), model=MODEL, engine="a fake")
+TAGS = TagsConfig(enabled=True, joints=("nose",))
 CONNECT_S = 30.0
 
 
@@ -37,8 +49,14 @@ def clock_of(step_s: float) -> Callable[[], int]:
 
 
 @contextmanager
-def connected(broker: Broker, *, step_s: float = 0.04) -> Iterator[MqttSink]:
-    sink = MqttSink(broker, TOPICS, INFO, clock=clock_of(step_s))
+def connected(
+    broker: Broker,
+    topics: Topics = TOPICS,
+    *,
+    step_s: float = 0.04,
+    tags: TagsConfig | None = None,
+) -> Iterator[MqttSink]:
+    sink = MqttSink(broker, topics, INFO, tags=tags, clock=clock_of(step_s))
     try:
         sink.wait_online(CONNECT_S)
         yield sink
@@ -51,11 +69,16 @@ def send(sink: MqttSink, *, frames: int = 1, people: int = 2) -> None:
         sink.send(frame, poses, stats)
 
 
-def is_told_late(broker: Broker, topic: str, payload: str) -> bool:
+def publish(broker: Broker, topic: str, payload: str) -> None:
+    to = ["-h", broker.host, "-p", str(broker.port), "-t", topic]
+    subprocess.run(["mosquitto_pub", *to, "-m", payload], check=True)
+
+
+def is_told_late(broker: Broker, topic: str, payload: str, *words: str) -> bool:
     """Wait until it was said, then come as a stranger and hear it as the first thing."""
-    with listening(broker, topic) as listener:
+    with listening(broker, topic, *words) as listener:
         listener.until(topic, payload)
-    with listening(broker, topic) as late:
+    with listening(broker, topic, *words) as late:
         heard = late.next()
     return heard.retained and heard.payload == payload
 
@@ -97,19 +120,67 @@ def test_frames_people_and_figures_are_heard_but_not_kept(
 
 
 def test_tags_are_bare_numbers_where_they_are_asked_for(mosquitto: Mosquitto) -> None:
-    tags = TagsConfig(enabled=True, joints=("nose",))
-    sink = MqttSink(mosquitto.broker, TOPICS, INFO, tags=tags, clock=clock_of(0.04))
-    try:
-        sink.wait_online(CONNECT_S)
-        with listening(mosquitto.broker, f"{TOPICS.root}/#") as listener:
-            listener.next("/status")
-            send(sink, frames=1)
-            heard = listener.next("/tag/0/nose/z")
-    finally:
-        sink.close()
+    with (
+        connected(mosquitto.broker, tags=TAGS) as sink,
+        listening(mosquitto.broker, f"{TOPICS.root}/#") as listener,
+    ):
+        listener.next("/status")
+        send(sink, frames=1)
+        heard = listener.next("/tag/0/nose/z")
     assert heard.topic == TOPICS.camera("tag/0/nose/z")
     assert float(heard.payload) > 1.0
     assert not heard.retained
+
+
+@pytest.mark.parametrize("state", ["offline", "stale", "paused"])
+def test_tags_say_that_nobody_is_known_when_the_camera_sees_nothing(
+    mosquitto: Mosquitto, state: str
+) -> None:
+    with (
+        connected(mosquitto.broker, tags=TAGS) as sink,
+        listening(mosquitto.broker, f"{TOPICS.root}/#") as listener,
+    ):
+        listener.next("/status")
+        sink.status("online")
+        send(sink, people=2)
+        sink.status(state)
+        listener.until(TOPICS.camera("status"), state)
+        heard = [listener.next() for _ in range(2)]
+        send(sink, people=1)
+        again = listener.next("/c")
+    assert {one.topic: one.payload for one in heard} == {
+        TOPICS.camera(f"tag/{slot}/nose/c"): "0.000" for slot in (0, 1)
+    }
+    assert float(again.payload) > 0.5
+
+
+def test_tags_say_that_nobody_is_known_before_the_goodbye(mosquitto: Mosquitto) -> None:
+    with listening(mosquitto.broker, f"{TOPICS.root}/#") as listener:
+        with connected(mosquitto.broker, tags=TAGS) as sink:
+            listener.until(TOPICS.device_status, "online")
+            sink.status("online")
+            send(sink)
+        heard = listener.until(TOPICS.device_status, "offline")
+    told = [one.payload for one in heard if one.topic == TOPICS.camera("tag/0/nose/c")]
+    assert told[-1] == "0.000"
+    assert len(told) == 2
+
+
+def test_tags_of_a_camera_that_went_while_the_broker_was_away_fall_to_zero_afterwards(
+    relay: Relay, mosquitto: Mosquitto
+) -> None:
+    with (
+        connected(relay.broker, tags=TAGS) as sink,
+        listening(mosquitto.broker, f"{TOPICS.root}/#") as listener,
+    ):
+        listener.next("/status")
+        sink.status("online")
+        send(sink)
+        assert listener.next("/tag/0/nose/c").payload != "0.000"
+        relay.cut()
+        relay.until(lambda: not sink.online)
+        sink.status("stale")
+        assert listener.next("/tag/0/nose/c").payload == "0.000"
 
 
 def test_after_a_restart_of_the_broker_the_status_is_online_again(mosquitto: Mosquitto) -> None:
@@ -124,6 +195,116 @@ def test_after_a_restart_of_the_broker_the_status_is_online_again(mosquitto: Mos
         assert is_told_late(mosquitto.broker, TOPICS.device_status, "online")
         assert is_told_late(mosquitto.broker, TOPICS.camera("status"), "online")
         assert is_told_late(mosquitto.broker, TOPICS.camera("meta"), encode(META))
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_camera_that_stops_does_not_leave_the_others_of_its_device_offline(
+    mosquitto: Mosquitto, protocol: Protocol
+) -> None:
+    """Everybody who is still there answers once, and nobody answers the last one."""
+    broker = replace(mosquitto.broker, protocol=protocol)
+    with listening(broker, TOPICS.device_status) as listener:
+        with connected(broker, replace(TOPICS, cam="cam1")):
+            with connected(broker, replace(TOPICS, cam="cam2")):
+                with connected(broker, replace(TOPICS, cam="cam3")):
+                    pass
+                listener.until(TOPICS.device_status, "offline")
+                assert [listener.next().payload for _ in range(2)] == ["online", "online"]
+            assert [listener.next().payload for _ in range(2)] == ["offline", "online"]
+        publish(broker, TOPICS.device_status, "the end")
+        heard = listener.until(TOPICS.device_status, "the end")
+    assert [one.payload for one in heard] == ["offline"]
+
+
+def test_a_last_will_that_comes_late_is_answered(mosquitto: Mosquitto) -> None:
+    """The broker notices after many seconds that an earlier connection of ours is dead."""
+    with connected(mosquitto.broker), listening(mosquitto.broker, TOPICS.device_status) as listener:
+        assert listener.next().payload == "online"
+        will = ["--will-topic", TOPICS.device_status, "--will-payload", "offline", "--will-retain"]
+        with listening(mosquitto.broker, TOPICS.device_status, *will) as earlier:
+            assert earlier.next().payload == "online"
+        assert [listener.next().payload for _ in range(2)] == ["offline", "online"]
+        assert is_told_late(mosquitto.broker, TOPICS.device_status, "online")
+
+
+def nobody_may_subscribe(folder: Path) -> tuple[str, ...]:
+    """Let only a user named reader subscribe; the plugin comes with mosquitto."""
+    salt = b"twelve bytes"
+    hashed = hashlib.pbkdf2_hmac("sha512", b"reader", salt, 101)
+    reader = {
+        "username": "reader",
+        "password": base64.b64encode(hashed).decode(),
+        "salt": base64.b64encode(salt).decode(),
+        "iterations": 101,
+        "roles": [{"rolename": "reads"}],
+    }
+    everything = {"acltype": "subscribePattern", "topic": "#", "allow": True}
+    security = {
+        "defaultACLAccess": {"publishClientSend": True, "publishClientReceive": True},
+        "clients": [reader],
+        "roles": [{"rolename": "reads", "acls": [everything]}],
+    }
+    path = folder / "security.json"
+    path.write_text(json.dumps(security))
+    path.chmod(0o600)
+    (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+    return f"plugin {plugin}", f"plugin_opt_config_file {path}", "allow_anonymous true"
+
+
+def test_where_the_status_may_not_be_read_that_is_said_and_all_else_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mosquitto = prepared_mosquitto(tmp_path, *nobody_may_subscribe(tmp_path))
+    mosquitto.start()
+    reader = ("-u", "reader", "-P", "reader")
+    try:
+        with connected(mosquitto.broker) as sink:
+            sink.status("stale")
+            assert is_told_late(mosquitto.broker, TOPICS.camera("status"), "stale", *reader)
+            assert is_told_late(mosquitto.broker, TOPICS.device_status, "online", *reader)
+            assert sink.online
+        assert is_told_late(mosquitto.broker, TOPICS.device_status, "offline", *reader)
+    finally:
+        mosquitto.stop()
+    (said,) = [text for text in caplog.messages if "access list" in text]
+    assert TOPICS.device_status in said
+
+
+class Strict(Relay):
+    """Before a broker, throws out whoever wants to hear something, as some brokers do."""
+
+    def _hand_on(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        here, (other, session) = key.fileobj, key.data
+        assert isinstance(here, socket.socket)
+        if session is not None:
+            ahead = Session(rest=session.rest, version=session.version)
+            ahead.take(here.recv(65536, socket.MSG_PEEK))
+            if any(packet.kind == SUBSCRIBE for packet in ahead.packets):
+                for end in (here, other):
+                    selector.unregister(end)
+                    end.close()
+                return
+        super()._hand_on(selector, key)
+
+
+def test_a_broker_that_throws_out_whoever_asks_for_the_status_is_not_asked_again(
+    mosquitto: Mosquitto,
+) -> None:
+    def is_back() -> bool:
+        told = relay.sessions[1].packets if len(relay.sessions) == 2 else []
+        return any(one.topic == TOPICS.device_status and one.payload == b"online" for one in told)
+
+    relay = Strict(mosquitto.broker)
+    try:
+        with connected(relay.broker) as sink:
+            relay.until(is_back)
+            sink.status("stale")
+            assert is_told_late(mosquitto.broker, TOPICS.camera("status"), "stale")
+            assert is_told_late(mosquitto.broker, TOPICS.device_status, "online")
+        assert is_told_late(mosquitto.broker, TOPICS.device_status, "offline")
+    finally:
+        relay.close()
+    assert len(relay.sessions) == 2
 
 
 def test_what_is_seen_while_the_broker_is_away_is_dropped_and_counted(
@@ -142,6 +323,37 @@ def test_what_is_seen_while_the_broker_is_away_is_dropped_and_counted(
     finally:
         sink.close()
     assert json.loads(heard.payload)["unsent"] == 7
+
+
+def test_what_was_sent_before_the_end_is_heard(mosquitto: Mosquitto) -> None:
+    """Once the last frames of a recording were thrown away, and not counted."""
+    with listening(mosquitto.broker, f"{TOPICS.root}/#") as listener:
+        with connected(mosquitto.broker) as sink:
+            listener.until(TOPICS.device_status, "online")
+            send(sink, frames=20)
+        heard = listener.until(TOPICS.device_status, "offline")
+    frames = [json.loads(one.payload)["seq"] for one in heard if one.topic.endswith("/pose")]
+    assert frames == list(range(20))
+    assert sink.unsent == 0
+
+
+def test_what_does_not_leave_soon_after_the_end_is_counted(mosquitto: Mosquitto) -> None:
+    def slow() -> int:
+        time.sleep(0.1)  # the sink looks once a frame
+        return 0
+
+    with listening(mosquitto.broker, f"{TOPICS.root}/#") as listener:
+        sink = MqttSink(mosquitto.broker, TOPICS, INFO, clock=slow)
+        try:
+            sink.wait_online(CONNECT_S)
+            listener.until(TOPICS.device_status, "online")
+            send(sink, frames=60)
+        finally:
+            sink.close()
+        heard = listener.until(TOPICS.device_status, "offline")
+    frames = [json.loads(one.payload)["seq"] for one in heard if one.topic.endswith("/pose")]
+    assert frames == list(range(60 - sink.unsent))
+    assert 0 < sink.unsent < 60
 
 
 def test_a_sink_that_closes_says_offline(mosquitto: Mosquitto) -> None:
@@ -247,6 +459,55 @@ def test_a_wrong_password_is_an_error_for_the_operator_and_tells_no_secret(tmp_p
     assert caught.value.exit_code == EXIT_OPERATOR
     assert "wrong-but-secret" not in str(caught.value)
     assert "pose@" not in str(caught.value)
+
+
+def json_sink(broker: Broker) -> MqttSink:
+    return MqttSink(broker, TOPICS, INFO)
+
+
+def sparkplug_sink(broker: Broker) -> SparkplugSink:
+    return SparkplugSink(broker, edge_node(), joints=JOINTS, rate_hz=2.0)
+
+
+class Nobody:
+    """Finds nobody."""
+
+    def process(self, frame: Frame) -> list[Pose3D]:
+        """Look away."""
+        assert frame.image.size
+        return []
+
+    def forget(self) -> None:
+        """Know nobody."""
+
+
+@pytest.mark.parametrize("sink_of", [json_sink, sparkplug_sink])
+def test_a_broker_that_refuses_us_is_an_error_also_while_we_wait_for_the_camera(
+    tmp_path: Path,
+    sink_of: Callable[[Broker], MqttSink | SparkplugSink],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mosquitto = with_password(tmp_path, "right")
+    source = open_source(CameraConfig(source="/dev/video99", wait=True))
+    stop = threading.Event()
+    end_s = time.monotonic() + PATIENCE_S
+
+    def beat() -> None:
+        if time.monotonic() > end_s:
+            stop.set()
+
+    sink = sink_of(mosquitto.broker)
+    try:
+        assert isinstance(sink, Background)
+        with pytest.raises(BrokerError, match="Not authorized") as caught:
+            run(source, Nobody(), [sink], Work(describe=lambda _w, _h: {}, beat=beat, stop=stop))
+    finally:
+        source.close()
+        sink.close()
+        mosquitto.stop()
+    assert caught.value.exit_code == EXIT_OPERATOR
+    said = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert said == [str(caught.value)]
 
 
 def test_the_password_comes_from_its_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from edge_pose.address import Broker, Topics
 from edge_pose.message import Info, Model, as_mapping, encode, frame_message, meta
 from edge_pose.mqtt import MqttSink
 from edge_pose.skeleton import EDGES
+from mqtt_wire import relayed
 from node_red import node_red, why_not
 from walkers import HEIGHT_PX, WIDTH_PX, intrinsics, walkers
 
@@ -54,10 +55,10 @@ def port(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
         yield opened
 
 
-@pytest.fixture(scope="module")
-def page(port: int, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Two people before a camera, on the dashboard."""
-    sink = MqttSink(broker, Topics(root="edge-pose", device="edge-7", cam="cam0"), INFO)
+@contextmanager
+def watching(broker: Broker, device: str) -> Iterator[None]:
+    """See two people with the camera of a device."""
+    sink = MqttSink(broker, Topics(root="edge-pose", device=device, cam="cam0"), INFO)
     stop = threading.Event()
 
     def walk() -> None:
@@ -72,15 +73,21 @@ def page(port: int, broker: Broker, tmp_path_factory: pytest.TempPathFactory) ->
         sink.start(as_mapping(META))
         sink.status("online")
         thread.start()
-        with chromium(tmp_path_factory.mktemp("browser")) as opened:
-            opened.resize(1280, 740)
-            opened.open(f"http://127.0.0.1:{port}/dashboard")
-            yield opened
-            assert opened.complaints() == []
+        yield
     finally:
         stop.set()
         thread.join()
         sink.close()
+
+
+@pytest.fixture(scope="module")
+def page(port: int, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Two people before a camera, on the dashboard."""
+    with watching(broker, "edge-7"), chromium(tmp_path_factory.mktemp("browser")) as opened:
+        opened.resize(1280, 740)
+        opened.open(f"http://127.0.0.1:{port}/dashboard")
+        yield opened
+        assert opened.complaints() == []
 
 
 def publish(broker: Broker, topic: str, payload: str, *words: str) -> None:
@@ -171,12 +178,17 @@ def test_an_event_is_a_row_once_and_its_text_is_no_markup(page: Browser, broker:
 
 def test_a_device_that_crashed_shows_nobody_and_no_figures(page: Browser, broker: Broker) -> None:
     """Its last will is all that the broker can say; the camera's own status still says online."""
-    wait_for(page, state="online", people="2")
-    publish(broker, f"{DEVICE}/status", "offline", "-r")
-    wait_for(page, state="offline", people=UNKNOWN, nearest=UNKNOWN)
-    page.wait(f"return {PEOPLE_DRAWN.format(name='picture')} === 0")
-    publish(broker, f"{DEVICE}/status", "online", "-r")
-    wait_for(page, state="online", people="2")
+    with (
+        relayed(broker) as relay,
+        watching(relay.broker, "edge-8"),
+        looking_at(page, "edge-8/cam0"),
+    ):
+        wait_for(page, state="online", people="2")
+        relay.close()
+        wait_for(page, state="offline", people=UNKNOWN, nearest=UNKNOWN)
+        page.wait(f"return {PEOPLE_DRAWN.format(name='picture')} === 0")
+        with watching(broker, "edge-8"):
+            wait_for(page, state="online", people="2")
 
 
 def test_a_camera_that_says_nothing_is_not_an_empty_one(page: Browser, broker: Broker) -> None:

@@ -63,6 +63,33 @@ def test_the_watchdog_is_told_of_progress_four_times_a_period(listener: socket.s
     assert heard(listener) == ["WATCHDOG=1"] * 5
 
 
+def test_opening_again_tells_of_its_steps_and_asks_for_patience_where_it_has_none(
+    listener: socket.socket,
+) -> None:
+    environ = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "20000000"}
+    heartbeat = Heartbeat(Supervisor.from_environment(environ), watched=True)
+    heartbeat.step()
+    assert heard(listener) == ["WATCHDOG=1"]
+    with suppress(KeyError), heartbeat.patience(1800.0):
+        assert heard(listener) == ["WATCHDOG_USEC=1800000000\nWATCHDOG=1"]
+        raise KeyError
+    assert heard(listener) == ["WATCHDOG_USEC=20000000\nWATCHDOG=1"]
+    assert heartbeat.silence_s() is None, "the loop has not begun"
+
+
+def test_before_it_was_ready_the_watchdog_is_left_alone(listener: socket.socket) -> None:
+    """It does not wait yet, and what it is told would begin its waiting."""
+    environ = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "20000000"}
+    heartbeat = Heartbeat(Supervisor.from_environment(environ))
+    heartbeat.step()
+    with heartbeat.patience(1800.0):
+        pass
+    unwatched = Supervisor.from_environment({"NOTIFY_SOCKET": listener.getsockname()})
+    with Heartbeat(unwatched, watched=True).patience(1800.0):
+        pass
+    assert heard(listener) == []
+
+
 def test_a_watchdog_that_waits_for_another_process_is_not_ours(listener: socket.socket) -> None:
     environ = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "1000000"}
     ours = Supervisor.from_environment({**environ, "WATCHDOG_PID": str(os.getpid())})

@@ -4,9 +4,11 @@ import threading
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 
 from edge_pose.clock import NS_PER_MS
-from edge_pose.pipeline import Estimator, Sink, Source, Work, run
+from edge_pose.errors import BrokerError
+from edge_pose.pipeline import Background, Estimator, Sink, Source, Work, run
 from edge_pose.types import Frame, Pose3D, Stats
 
 
@@ -186,3 +188,29 @@ def test_while_paused_nobody_is_looked_for_and_whoever_was_there_is_forgotten() 
     assert diary.entries == ["online", (20, 10), 0, "paused", "online", 3]
     assert (done, len(beats), thinker.forgotten) == (2, 5, 1)
     assert clock.now_ns == 20 * NS_PER_MS, "the networks rest"
+
+
+class Refused(Diary):
+    """A sink whose own thread ends when it was asked a few times how it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def raise_if_dead(self) -> None:
+        """Count, and end."""
+        self.asked += 1
+        if self.asked == 3:
+            raise BrokerError("refused")
+
+
+def test_a_sink_that_fails_ends_the_loop_also_while_no_frame_comes() -> None:
+    refused = Refused()
+    assert isinstance(refused, Background)
+    assert not isinstance(Diary(), Background)
+    work = Work(describe=lambda _w, _h: {}, beat=lambda: None, stop=threading.Event())
+    source = Playlist(*["offline"] * 9)
+    with pytest.raises(BrokerError):
+        run(source, Thinker(Clock()), [Diary(), refused], work)
+    assert refused.entries == ["offline"]
+    assert not source.ended

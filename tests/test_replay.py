@@ -83,7 +83,7 @@ def test_a_line_that_is_no_message_is_named(line: str, tmp_path: Path) -> None:
     path = record(tmp_path / "a.jsonl")
     with path.open("a", encoding="utf-8") as stream:
         stream.write(line + "\n")
-    with pytest.raises(SourceError, match="line 5, is no message"):
+    with pytest.raises(SourceError, match="line 6, is no message"):
         list(recorded(path))
 
 
@@ -145,8 +145,11 @@ def test_a_replay_stops_when_asked(tmp_path: Path) -> None:
     assert listener.heard == ["online"]
 
 
-def test_the_lines_are_json_of_one_frame_each(tmp_path: Path) -> None:
+def test_the_lines_are_json_of_one_frame_each_and_of_what_holds_from_there_on(
+    tmp_path: Path,
+) -> None:
     lines = record(tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()
     tables = [json.loads(line) for line in lines]
-    assert [table.get("seq") for table in tables] == [None, 0, 1, 2]
-    assert [list(table)[:3] for table in tables[1:]] == [["seq", "ts", "size"]] * 3
+    assert [table.get("seq") for table in tables] == [None, 0, 1, None, 2]
+    assert [tables[at] for at in (0, 3)] == [{"meta": {"size": [width, 48]}} for width in (64, 96)]
+    assert [list(tables[at])[:3] for at in (1, 2, 4)] == [["seq", "ts", "size"]] * 3

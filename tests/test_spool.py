@@ -7,14 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from edge_pose.clock import NS_PER_MS
 from edge_pose.config.read import load
 from edge_pose.errors import EXIT_OPERATOR, ConfigError
 from edge_pose.spool import MOST_IN_MEMORY, RETRY_NS, Spool, SpoolSettings, purge, settings
+from edge_pose.time_sync import TimeSync
 
 NOW_MS = 1_790_000_000_000
+DAY_MS = 86_400_000
+
+
+class KeptRight(Protocol):
+    """Says whether somebody keeps the wall clock right."""
+
+    def __call__(self, *, synchronised: bool) -> None:
+        """Say it from here on."""
 
 
 @pytest.fixture
@@ -26,6 +37,17 @@ def place(tmp_path: Path) -> SpoolSettings:
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Set the wall clock."""
     return lambda now_ms: monkeypatch.setattr("edge_pose.spool.utc_ms", lambda: now_ms)
+
+
+@pytest.fixture
+def kept_right(monkeypatch: pytest.MonkeyPatch) -> KeptRight:
+    """Have the kernel say whether somebody keeps the wall clock right."""
+
+    def say(*, synchronised: bool) -> None:
+        told = TimeSync(synchronised=synchronised, error_ms=1.0)
+        monkeypatch.setattr("edge_pose.spool.time_sync", lambda: told)
+
+    return say
 
 
 def payloads(spool: Spool, leaf: str = "event/people") -> list[str]:
@@ -139,35 +161,228 @@ def test_summaries_go_before_events(place: SpoolSettings) -> None:
         assert payloads(spool, "summary") == ["summary 6", "summary 7"]
 
 
-def test_what_is_a_day_old_goes(place: SpoolSettings, at: Callable[[int], None]) -> None:
-    at(NOW_MS)
-    with closing(Spool(place)) as spool:
+class Uptime:
+    """A monotonic clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        """Tell it, in nanoseconds."""
+        return self.now_ns
+
+    def pass_ms(self, milliseconds: int) -> None:
+        """Let time pass."""
+        self.now_ns += milliseconds * NS_PER_MS
+
+
+@pytest.fixture
+def uptime() -> Uptime:
+    return Uptime()
+
+
+def test_what_is_a_day_old_goes(place: SpoolSettings, uptime: Uptime) -> None:
+    with closing(Spool(place, clock=uptime)) as spool:
         fill(spool, 2)
         spool.save()
-        at(NOW_MS + 86_399_000)
+        uptime.pass_ms(DAY_MS - 1000)
         fill(spool, 1, first=2)
         spool.save()
         assert len(payloads(spool)) == 3
-        at(NOW_MS + 86_401_000)
+        uptime.pass_ms(2000)
         fill(spool, 1, first=3)
         spool.save()
         assert payloads(spool) == ["event/people 2", "event/people 3"]
         assert spool.counts.dropped == 2
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_a_clock_that_is_set_after_the_start_makes_nothing_old(
-    place: SpoolSettings, at: Callable[[int], None], *, in_memory: bool
+def test_what_is_a_day_old_goes_also_when_nothing_comes(
+    place: SpoolSettings, uptime: Uptime
 ) -> None:
-    """A device without a battery for its clock starts in 1970."""
-    at(60_000)
-    with closing(Spool(SpoolSettings(path=None) if in_memory else place)) as spool:
+    with closing(Spool(place, clock=uptime)) as spool:
         fill(spool, 2)
         spool.save()
+        uptime.pass_ms(DAY_MS + 1000)
+        spool.save()
+        assert (spool.counts.rows, spool.counts.dropped) == (0, 2)
+
+
+def test_what_waits_loses_no_more_than_a_minute_of_its_age_by_a_kill(
+    place: SpoolSettings, kept_right: KeptRight, uptime: Uptime
+) -> None:
+    kept_right(synchronised=False)
+    spool = Spool(place, clock=uptime)
+    fill(spool, 1)
+    spool.save()
+    for _ in range(100):
+        uptime.pass_ms(10_000)
+        spool.save()
+    spool._let_go()  # noqa: SLF001 - what a kill leaves
+    with closing(Spool(place, clock=uptime)) as spool:
+        uptime.pass_ms(DAY_MS - 1_000_000)
+        spool.save()
+        assert spool.counts.rows == 1
+        uptime.pass_ms(120_000)
+        spool.save()
+        assert spool.counts.rows == 0
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    "first_ms",
+    [60_000, NOW_MS - 400 * DAY_MS, NOW_MS + 400 * DAY_MS],
+    ids=["1970", "late", "early"],
+)
+def test_a_wall_clock_that_is_set_makes_nothing_older_or_younger(
+    place: SpoolSettings,
+    at: Callable[[int], None],
+    uptime: Uptime,
+    first_ms: int,
+    *,
+    in_memory: bool,
+) -> None:
+    """A device without a battery for its clock starts in 1970, or when it was switched off."""
+    at(first_ms)
+    place = SpoolSettings(path=None) if in_memory else place
+    with closing(Spool(place, clock=uptime)) as spool:
+        fill(spool, 2)
+        spool.save()
+        uptime.pass_ms(DAY_MS - 1000)
         at(NOW_MS)
         fill(spool, 1, first=2)
         spool.save()
-        assert len(payloads(spool)) == 3
+        assert spool.counts.rows == 3
+        uptime.pass_ms(2000)
+        fill(spool, 1, first=3)
+        spool.save()
+        assert (spool.counts.rows, spool.counts.dropped) == (2, 2)
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_what_waited_for_former_runs_grows_older_in_this_one(
+    place: SpoolSettings,
+    at: Callable[[int], None],
+    kept_right: KeptRight,
+    uptime: Uptime,
+    *,
+    synchronised: bool,
+) -> None:
+    kept_right(synchronised=synchronised)
+    at(NOW_MS)
+    for run in range(2):
+        with closing(Spool(place, clock=uptime)) as spool:
+            fill(spool, 1, first=run)
+            uptime.pass_ms(DAY_MS // 2 - 1000)
+            at(NOW_MS + uptime.now_ns // NS_PER_MS)
+            spool.save()
+    uptime.now_ns = 0  # the machine was started again
+    with closing(Spool(place, clock=uptime)) as spool:
+        fill(spool, 1, first=2)
+        spool.save()
+        assert spool.counts.rows == 3
+        uptime.pass_ms(3000)
+        fill(spool, 1, first=3)
+        spool.save()
+        assert payloads(spool) == [f"event/people {number}" for number in (1, 2, 3)]
+
+
+def test_what_waited_while_the_device_was_off_for_two_days_goes(
+    place: SpoolSettings, at: Callable[[int], None], kept_right: KeptRight
+) -> None:
+    kept_right(synchronised=True)
+    at(NOW_MS)
+    with closing(Spool(place)) as spool:
+        fill(spool, 2)
+    kept_right(synchronised=False)  # nobody has answered yet, but a battery kept the clock
+    at(NOW_MS + 2 * DAY_MS)
+    with closing(Spool(place)) as spool:
+        assert (spool.counts.rows, spool.counts.dropped) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "synchronised"),
+    [
+        (NOW_MS - 30 * DAY_MS, False),  # started when it was switched off last, and nobody told it
+        (60_000, False),
+        (NOW_MS + 30 * DAY_MS, True),  # the battery is empty: it starts again in the past
+    ],
+)
+def test_a_clock_that_is_set_between_two_runs_takes_nothing(
+    place: SpoolSettings,
+    at: Callable[[int], None],
+    kept_right: KeptRight,
+    before_ms: int,
+    *,
+    synchronised: bool,
+) -> None:
+    kept_right(synchronised=synchronised)
+    at(before_ms)
+    with closing(Spool(place)) as spool:
+        fill(spool, 2)
+    kept_right(synchronised=True)
+    at(NOW_MS)
+    with closing(Spool(place)) as spool:
+        fill(spool, 1, first=2)
+        spool.save()
+        assert (spool.counts.rows, spool.counts.dropped) == (3, 0)
+
+
+def test_what_waits_in_memory_until_the_disk_is_there_keeps_its_age(
+    place: SpoolSettings, uptime: Uptime
+) -> None:
+    path = path_of(place)
+    with closing(Spool(place, clock=uptime)) as spool:
+        fill(spool, 1)
+        uptime.pass_ms(DAY_MS // 2)
+        spool.save()
+    folder = path.parent.rename(path.parent.with_name("away"))
+    path.parent.write_text("in the way")
+    with closing(Spool(place, clock=uptime)) as spool:
+        fill(spool, 1, first=1)
+        uptime.pass_ms(DAY_MS - 1000)
+        path.parent.unlink()
+        folder.rename(path.parent)
+        spool.save()
+        assert payloads(spool) == ["event/people 0", "event/people 1"]
+        uptime.pass_ms(2000)
+        fill(spool, 1, first=2)
+        spool.save()
+        assert payloads(spool) == ["event/people 0", "event/people 2"]
+
+
+FORMAT_1 = """
+CREATE TABLE waiting (
+    id INTEGER PRIMARY KEY, leaf TEXT NOT NULL, payload TEXT NOT NULL,
+    size INTEGER NOT NULL, at_ms INTEGER NOT NULL, precious INTEGER NOT NULL
+);
+CREATE INDEX by_leaf ON waiting (leaf, id);
+CREATE INDEX by_worth ON waiting (precious, id);
+CREATE INDEX by_age ON waiting (at_ms);
+CREATE TABLE numbers (last INTEGER);
+INSERT INTO numbers VALUES (7);
+INSERT INTO waiting VALUES (1, 'event/people', 'event/people 0', 26, 60000, 1);
+INSERT INTO waiting VALUES (2, 'event/people', 'event/people 1', 26, 1790000000000, 1);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_a_former_version_is_read_and_what_waits_in_it_kept_for_a_day(
+    place: SpoolSettings, at: Callable[[int], None], uptime: Uptime
+) -> None:
+    at(NOW_MS + 400 * DAY_MS)
+    path_of(place).parent.mkdir()
+    with closing(sqlite3.connect(path_of(place))) as database:
+        database.executescript(FORMAT_1)
+    with closing(Spool(place, clock=uptime)) as spool:
+        assert spool.number() == 8
+        fill(spool, 1, first=2)
+        spool.save()
+        assert payloads(spool) == [f"event/people {number}" for number in range(3)]
+        assert spool.counts.ok
+    with closing(Spool(place, clock=uptime)) as spool:
+        uptime.pass_ms(DAY_MS + 1000)
+        spool.save()
+        assert spool.counts.rows == 0
 
 
 @pytest.mark.parametrize(

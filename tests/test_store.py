@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -244,6 +245,22 @@ def test_models_may_be_read_by_all_and_keys_by_their_owner(there: Release, store
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o644}
     assert stat.S_IMODE(there.key.stat().st_mode) == 0o600
+
+
+def test_whoever_runs_them_reaches_the_models_of_somebody_who_shares_nothing_else(
+    there: Release, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "lib" / "models", there.trusted)
+    os.umask(0o077)  # as the command line has it; a fixture takes it back
+    store.install(there.bundle("one", 1), fine)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (store.folder, store.folder.parent)] == [
+        0o755,
+        0o755,
+    ]
+    store.folder.chmod(0o770)
+    store.install(there.bundle("two", 2), fine)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o775
+    assert os.umask(0o077) == 0o077
 
 
 def test_a_tier_names_a_model_of_the_package_whatever_is_installed(store: Store) -> None:

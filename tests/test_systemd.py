@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_pose.appliance import MODEL_LIMIT_S
 from edge_pose.config import Config
 from edge_pose.config.read import load
 
@@ -39,6 +40,10 @@ def test_what_the_settings_offer_as_comments_is_accepted_too(tmp_path: Path) -> 
 
 def test_codes_that_a_restart_cannot_mend_are_not_restarted() -> None:
     assert "RestartPreventExitStatus=2 78" in (FOLDER / "edge-pose@.service").read_text()
+
+
+def test_a_model_may_take_as_long_in_a_reload_as_at_a_start_with_a_gpu() -> None:
+    assert f"TimeoutStartSec={MODEL_LIMIT_S / 60:.0f}min" in (FOLDER / "gpu.conf").read_text()
 
 
 def laid_out(folder: Path, *, gpu: bool) -> tuple[Path, dict[str, str]]:

@@ -76,6 +76,16 @@ def test_when_the_person_is_gone_the_confidence_falls_to_zero_once() -> None:
     assert len(told(tags, at(1.0), NS_PER_S)) == 4
 
 
+def test_when_nobody_knows_who_is_there_every_tag_that_said_something_falls_to_zero_once() -> None:
+    tags = Tags(SETTINGS)
+    told(tags, at(1.0), 0)
+    assert dict(tags.forget()) == {"tag/0/left_wrist/c": "0.000"}
+    assert dict(tags.forget()) == {}
+    assert len(told(tags, at(1.0), NS_PER_MS)) == 4, "whoever is seen again is told at once"
+    told(tags, at(np.nan), NS_PER_S)
+    assert dict(tags.forget()) == {}, "it is zero already"
+
+
 def test_a_joint_that_is_not_known_has_no_place() -> None:
     tags = Tags(SETTINGS)
     told(tags, at(1.0), 0)

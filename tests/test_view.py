@@ -298,6 +298,12 @@ def test_the_page_is_for_this_machine_and_asks_nothing_of_others(mosquitto: Mosq
         assert ask(url, "/page/page.js")[0] == 404
 
 
+def test_the_page_is_served_on_the_loopback_of_ipv6_too(mosquitto: Mosquitto) -> None:
+    with serve_view(mosquitto.broker, host="::1", port=0) as url:
+        assert url.startswith("http://[::1]:")
+        assert ask(url, "/")[0] == 200
+
+
 def test_a_port_that_is_taken_is_named_with_what_to_do(mosquitto: Mosquitto) -> None:
     with serve_view(mosquitto.broker, port=0) as url:
         port = urlsplit(url).port

@@ -15,6 +15,7 @@ from edge_pose.address import Broker
 from edge_pose.config import Config
 from edge_pose.config.read import DEFAULT, Effective
 from edge_pose.config.rules import broker as broker_of
+from edge_pose.config.service import for_administrator
 from edge_pose.engines.engine_cache import default_folder
 from edge_pose.errors import EXIT_OK, EXIT_OPERATOR, EdgePoseError
 from edge_pose.fitness import Finding, certificate, clock, disk, figures, heat, ram
@@ -34,6 +35,7 @@ _NO_BROKER: Final = Finding(
 
 def main(settings: Effective, arguments: Namespace) -> int:
     """Print every finding as it is made; fail when one does."""
+    settings = for_administrator(settings, arguments.config, os.environ)
     return report(findings(settings), sys.stdout, as_json=arguments.json)
 
 

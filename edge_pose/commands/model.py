@@ -9,13 +9,14 @@ from pathlib import Path
 
 from edge_pose.config import Config
 from edge_pose.config.read import Effective
+from edge_pose.config.service import for_administrator
 from edge_pose.errors import EXIT_OK, EXIT_OPERATOR, ConfigError, EdgePoseError
 from edge_pose.store import Store, store_of
 
 
 def main(settings: Effective, arguments: Namespace) -> int:
     """Do what was asked; a line for each thing that is now so."""
-    config = settings.config
+    config = for_administrator(settings, arguments.config, os.environ).config
     store = store_of(config.model, os.environ)
     if store is None:
         raise ConfigError(

@@ -25,13 +25,10 @@ log = logging.getLogger(__name__)
 
 def main(settings: Effective, _arguments: Namespace) -> int:
     """Run until the end of the recording or until asked to stop."""
-    config = settings.config
-    path = marker(os.environ, config.camera.name) if config.commands.enabled else None
+    pause = Pause(marker(os.environ))
     with stop_asked() as stop, reload_asked() as asked:
-        control = Control(stop, again=settings.again, asked=asked, pause=Pause(path))
-        if control.pause:
-            log.warning("The camera stays paused, as somebody asked before; `resume` ends that")
-        return rounds(config, control, sys.stdout)
+        control = Control(stop, again=settings.again, asked=asked, pause=pause)
+        return rounds(settings.config, control, sys.stdout)
 
 
 def rounds(

@@ -38,6 +38,7 @@ def check_rules(config: Config, origins: Mapping[str, str]) -> None:
     topics(config)
     check_topic_prefix(config.homeassistant.prefix)
     broker(config)
+    _check_users(config, origins)
     _check_sparkplug(config)
     if (config.mqtt.cert_file is None) != (config.mqtt.key_file is None):
         raise ConfigError("mqtt.cert_file and mqtt.key_file belong together; give both or neither")
@@ -81,6 +82,22 @@ def _check_secrets(config: Config, origins: Mapping[str, str]) -> None:
         raise ConfigError(
             f"{origin} is {redact(source)} with a password in it, which others on this machine can "
             "read; leave it out and set camera.username and camera.password_file"
+        )
+
+
+def _check_users(config: Config, origins: Mapping[str, str]) -> None:
+    """Refuse a password without the user whose it is."""
+    camera, told = config.camera, broker(config)
+    is_secret = camera.password_file is not None and "://" in camera.source
+    if is_secret and not (camera.username or urlsplit(camera.source).username):
+        raise ConfigError(
+            f"{origins['camera.password_file']}: there is a password for the camera and no user; "
+            "write the user in camera.username, or before an '@' in the address"
+        )
+    if told is not None and told.password_file is not None and not told.username:
+        raise ConfigError(
+            f"{origins['mqtt.password_file']}: there is a password for the broker and no user; "
+            "write the user in mqtt.username, or before an '@' in the address"
         )
 
 

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from edge_pose.address import names_this_machine
+from edge_pose.address import in_url, names_this_machine
 from edge_pose.config import MetricsConfig
 from edge_pose.errors import ConfigError
 from edge_pose.metrics.exposition import CONTENT_TYPE, text
@@ -47,7 +47,7 @@ def serve_metrics(metrics: MetricsConfig, watched: Watched) -> Iterator[str]:
     )
     thread.start()
     try:
-        yield f"http://{metrics.host}:{server.server_address[1]}/"
+        yield f"http://{in_url(metrics.host)}:{server.server_address[1]}/"
     finally:
         server.shutdown()
         server.server_close()

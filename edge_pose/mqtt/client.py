@@ -63,6 +63,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The broker answered what we want to hear."""
+
+    mid: int
+    refused: str | None
+    """Why we may not hear it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsubscribed:
     """The broker answered that we no longer hear something."""
 
@@ -95,11 +104,13 @@ def no_answer(broker: Broker, link: Link) -> BrokerError:
 
 
 def refused(broker: Broker, link: Link) -> BrokerError:
-    """Say that the broker will never let us in like this."""
-    return BrokerError(
+    """Log at once that the broker will never let us in like this, and give it to be raised."""
+    error = BrokerError(
         f"the MQTT broker {broker.url} refused us: {link.reason} (we spoke MQTT "
         f"{broker.protocol}); correct mqtt.protocol, mqtt.username or mqtt.password_file"
     )
+    log.error("%s", error)
+    return error
 
 
 def new_client(
@@ -184,10 +195,15 @@ def _post_messages(client: Client, inbox: Inbox, answers: Inbox | None) -> None:
     def on_message(_c: Client, _u: Any, incoming: Incoming) -> None:
         inbox.put(Received(incoming.topic, bytes(incoming.payload), incoming.retain))
 
+    def on_subscribe(_c: Client, _u: Any, mid: int, reasons: list[ReasonCode], _p: Any) -> None:
+        failures = (str(reason) for reason in reasons if reason.is_failure)
+        inbox.put(Subscribed(mid, next(failures, None)))
+
     def on_unsubscribe(_c: Client, _u: Any, mid: int, _r: Any, _p: Any) -> None:
         inbox.put(Unsubscribed(mid))
 
     client.on_publish = on_publish
+    client.on_subscribe = on_subscribe
     client.on_unsubscribe = on_unsubscribe
     client.on_message = on_message
 
@@ -231,16 +247,15 @@ class Subscription:
 
     def receive(self) -> Received | Link | None:
         """Wait for the next message or change of the connection; None when closed."""
-        posted = self._inbox.get()
-        match posted:
-            case Link(up=True):
-                if self._filters:
-                    self._client.subscribe(self._filters)
-                return posted
-            case Link() | Received():
-                return posted
-            case _:
-                return None
+        while not isinstance(posted := self._inbox.get(), Stop):
+            match posted:
+                case Link(up=True):
+                    if self._filters:
+                        self._client.subscribe(self._filters)
+                    return posted
+                case Link() | Received():
+                    return posted
+        return None
 
     def close(self) -> None:
         """Leave; whoever waits in `receive` gets None."""

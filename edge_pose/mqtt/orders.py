@@ -9,14 +9,22 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-from paho.mqtt.client import Client, MQTTMessageInfo
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.client import MQTTMessageInfo
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_pose.address import Broker, Topics
-from edge_pose.mqtt.client import KEEPALIVE_S, Inbox, Link, Received, Refused, Stop, new_client
+from edge_pose.mqtt.client import (
+    KEEPALIVE_S,
+    Inbox,
+    Link,
+    Received,
+    Refused,
+    Stop,
+    Subscribed,
+    new_client,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +46,6 @@ class Orders:
         self._last: MQTTMessageInfo | None = None
         self._inbox: Inbox = queue.SimpleQueue()
         self._client = new_client(broker, f"{topics.device}-{topics.cam}-cmd", self._inbox)
-        self._client.on_subscribe = self._on_subscribe
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
         self._thread.start()
         self._client.connect_async(broker.host, broker.port, KEEPALIVE_S)
@@ -54,13 +61,6 @@ class Orders:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _on_subscribe(
-        self, _c: Client, _u: Any, _m: int, reasons: list[ReasonCode], _p: Any
-    ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                self._inbox.put(Refused(str(reason)))
-
     def _run(self) -> None:
         while not isinstance(posted := self._inbox.get(), Stop):
             match posted:
@@ -69,7 +69,7 @@ class Orders:
                 case Link(reason=reason) if reason != self._reason:
                     self._reason = reason
                     log.warning("No command can come from %s: %s", self._broker.url, reason)
-                case Refused(reason):
+                case Refused(reason) | Subscribed(refused=str(reason)):
                     log.warning("The broker %s refused commands: %s", self._broker.url, reason)
                 case Received():
                     self._hear(posted)

@@ -49,6 +49,8 @@ class Publisher:
         self._topics = topics
         self._waiting: deque[MQTTMessageInfo] = deque()
         self._states: dict[str, str] = {}
+        self._asked: int | None = None
+        """Number of the packet that asks to hear the device's status, until it is answered."""
         self.link = Link(up=False, reason="no answer yet")
         self.was_up = False
         self.unsent = 0
@@ -74,6 +76,7 @@ class Publisher:
             log.info("Connected to the broker %s", url)
             self.was_up = True
             self.tell_states()
+            self._ask_for_status()
             return
         if not self.was_up and link.reason in HOPELESS:
             raise refused(self._broker, link)
@@ -85,7 +88,20 @@ class Publisher:
         if self.link.up:
             for topic, payload in self._states.items():
                 self.client.publish(topic, payload, 1, retain=True)
+            self.tell_online()
+
+    def tell_online(self) -> None:
+        """Publish that the device is there, where the broker is there to hear it."""
+        if self.link.up:
             self.client.publish(self._topics.device_status, "online", 1, retain=True)
+
+    def answered(self, mid: int, refused: str | None) -> None:
+        """Take in whether we may hear what we asked for."""
+        if mid != self._asked:
+            return
+        self._asked = None
+        if refused is not None:
+            self._warn_unheard(refused)
 
     def state(self, topic: str, payload: str) -> None:
         """Publish what a retained topic says from now on, now and at every connect."""
@@ -96,7 +112,7 @@ class Publisher:
 
     def has_room(self, *, behind: int = 0) -> bool:
         """Tell whether a live message would be sent soon, with so many to come behind it."""
-        while self._waiting and _is_gone(self._waiting[0]):
+        while self._waiting and self._is_done_with(self._waiting[0]):
             self._waiting.popleft()
         return self.link.up and len(self._waiting) + behind < WAITING_LIMIT
 
@@ -110,19 +126,38 @@ class Publisher:
             self.unsent += 1
 
     def say_goodbye(self) -> None:
-        """Leave retained states that are true without us."""
-        if not self.link.up:
-            return
-        self.state(self._topics.camera("status"), "offline")
-        last = self.client.publish(self._topics.device_status, "offline", 1, retain=True)
-        if last.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            with suppress(RuntimeError):  # the connection was lost meanwhile
-                last.wait_for_publish(GOODBYE_S)
+        """Say that the device is gone, and count what has not left by then."""
+        if self.link.up:
+            last = self.client.publish(self._topics.device_status, "offline", 1, retain=True)
+            if last.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                with suppress(RuntimeError):  # the connection was lost meanwhile
+                    last.wait_for_publish(GOODBYE_S)
+        left = sum(not self._is_done_with(sent) for sent in self._waiting)
+        self.unsent += left
 
+    def _is_done_with(self, sent: MQTTMessageInfo) -> bool:
+        """Tell whether a packet has left the client; count it where the connection was lost."""
+        try:
+            return sent.is_published()
+        except RuntimeError:
+            self.unsent += 1
+            return True
 
-def _is_gone(sent: MQTTMessageInfo) -> bool:
-    """Tell whether a packet has left the client, be it because the connection was lost."""
-    try:
-        return sent.is_published()
-    except RuntimeError:
-        return True
+    def _ask_for_status(self) -> None:
+        """Hear when another camera of the device, or a late last will of our own, says offline.
+
+        Some brokers throw out whoever asks for what the access list forbids, so the connection
+        after one that was lost over that question goes without.
+        """
+        if self._asked is None:
+            _, self._asked = self.client.subscribe(self._topics.device_status, 1)
+        else:
+            self._asked = None
+            self._warn_unheard("the connection broke when we asked")
+
+    def _warn_unheard(self, reason: str) -> None:
+        log.warning(
+            "We do not hear %s at the broker %s (%s), so when another camera of this device stops, "
+            "it says offline there until we connect again; let the broker's access list allow us "
+            "to read it", self._topics.device_status, self._broker.url, reason,
+        )  # fmt: skip

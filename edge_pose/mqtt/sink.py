@@ -27,7 +27,15 @@ from edge_pose.message import (
     frame_message,
     stats_message,
 )
-from edge_pose.mqtt.client import Inbox, Link, Received, Refused, Stop, no_answer
+from edge_pose.mqtt.client import (
+    Inbox,
+    Link,
+    Received,
+    Refused,
+    Stop,
+    Subscribed,
+    no_answer,
+)
 from edge_pose.mqtt.forward import Forwarder
 from edge_pose.mqtt.homeassistant import discovery
 from edge_pose.mqtt.publisher import GOODBYE_S, Publisher, log
@@ -62,6 +70,11 @@ class _Rebirth:
     """Everything that is retained is to be told anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """Nothing that is seen comes after this."""
+
+
 class MqttSink:
     """Publishes what the pipeline sees; see MESSAGES in the documentation for the topics."""
 
@@ -82,7 +95,11 @@ class MqttSink:
         self._up = up
         self._clock = clock
         self._settled = threading.Event()
-        self._closing = threading.Event()
+        self._emptied = threading.Event()
+        """All that was sent before the end is on its way."""
+        self._late = threading.Event()
+        self._sees = False
+        """The camera is online."""
         self._slots: dict[int, int] = {}
         self._tags = Tags(tags) if tags is not None and tags.enabled else None
         self._flat_sent_ns: dict[int, int] = {}
@@ -117,7 +134,7 @@ class MqttSink:
     def wait_online(self, timeout_s: float) -> None:
         """Return when the broker has let us in; raise a BrokerError when it has not."""
         self._settled.wait(timeout_s)
-        self._raise_if_dead()
+        self.raise_if_dead()
         if not self._publisher.was_up:
             raise no_answer(self._broker, self._publisher.link)
 
@@ -142,21 +159,24 @@ class MqttSink:
         self._inbox.put(_Rebirth())
 
     def close(self) -> None:
-        """Say goodbye, so that the retained status is true afterwards."""
-        self._closing.set()
+        """Send what waits, for a while, and say goodbye, so that the retained status is true."""
+        self._inbox.put(_Last())
+        if not self._emptied.wait(GOODBYE_S):
+            self._late.set()
         self._forwarder.close()
         self._inbox.put(Stop())
         wait([self._work], 2 * GOODBYE_S)
         self._publisher.disconnect()
         self._executor.shutdown()
 
-    def _post(self, what: _State | _Seen) -> None:
-        self._raise_if_dead()
-        self._inbox.put(what)
-
-    def _raise_if_dead(self) -> None:
+    def raise_if_dead(self) -> None:
+        """Pass on what ended the thread: the broker refused us for good, or a bug."""
         if self._work.done():
             self._work.result()
+
+    def _post(self, what: _State | _Seen) -> None:
+        self.raise_if_dead()
+        self._inbox.put(what)
 
     def _run(self) -> None:
         """Handle what was posted, one after the other, until `Stop` or a hopeless refusal."""
@@ -165,19 +185,35 @@ class MqttSink:
                 match posted:
                     case _Seen(frame, poses, stats):
                         self._publish_seen(frame, poses, stats)
+                    case _State("status", camera):
+                        self._change_camera(camera)
                     case _State(leaf, payload):
                         self._publisher.state(self._topics.camera(leaf), payload)
                     case _Rebirth():
                         self._publisher.tell_states()
-                    case Link():
-                        self._change_link(posted)
-                    case Received(topic, b"online") if topic == self._awaited:
-                        self._introduce()
-                    case Refused(reason):
-                        log.warning("The broker %s refused a message: %s", self._broker.url, reason)
+                    case _Last():
+                        self._emptied.set()
+                    case _:
+                        self._hear(posted)
+            self._change_camera("offline")
             self._publisher.say_goodbye()
         finally:
             self._settled.set()
+            self._emptied.set()
+
+    def _hear(self, posted: object) -> None:
+        """Handle what the client posted."""
+        match posted:
+            case Link():
+                self._change_link(posted)
+            case Received(topic, b"offline") if topic == self._topics.device_status:
+                self._publisher.tell_online()
+            case Received(topic, b"online") if topic == self._awaited:
+                self._introduce()
+            case Subscribed(mid, refused):
+                self._publisher.answered(mid, refused)
+            case Refused(reason):
+                log.warning("The broker %s refused a message: %s", self._broker.url, reason)
 
     def _change_link(self, link: Link) -> None:
         self._publisher.change_link(link)
@@ -185,14 +221,27 @@ class MqttSink:
         if link.up:
             if self._awaited is not None:
                 self._publisher.client.subscribe(self._awaited, 1)
+            self._empty_tags()
             self._settled.set()
+
+    def _change_camera(self, state: str) -> None:
+        self._publisher.state(self._topics.camera("status"), state)
+        self._sees = state == "online"
+        self._empty_tags()
+
+    def _empty_tags(self) -> None:
+        """Tell that nobody knows who is there, once that is so and the broker hears it."""
+        if self._tags is not None and self._publisher.link.up and not self._sees:
+            for leaf, number in self._tags.forget():
+                self._publisher.live(leaf, number, schema=None)
 
     def _introduce(self) -> None:
         for topic, payload in self._introductions.items():
             self._publisher.state(topic, payload)
 
     def _publish_seen(self, frame: Frame, poses: Sequence[Pose3D], stats: Stats) -> None:
-        if self._closing.is_set():
+        if self._late.is_set():
+            self._publisher.unsent += 1
             return
         now_ns = self._clock()
         self._stats.append(stats)

@@ -138,7 +138,7 @@ class SparkplugSink:
     def wait_online(self, timeout_s: float) -> None:
         """Return when the broker has let us in; raise a BrokerError when it has not."""
         self._settled.wait(timeout_s)
-        self._raise_if_dead()
+        self.raise_if_dead()
         if not self._was_up:
             raise no_answer(self._broker, self._link)
 
@@ -147,12 +147,12 @@ class SparkplugSink:
 
     def send(self, frame: Frame, poses: list[Pose3D], stats: Stats) -> None:
         """Tell what changed, at most as often as was asked for."""
-        self._raise_if_dead()
+        self.raise_if_dead()
         self._inbox.put(_Seen(frame, poses, stats))
 
     def status(self, camera: str) -> None:
         """Tell that the camera is now `online`, or that it is `offline` or `stale`: dead."""
-        self._raise_if_dead()
+        self.raise_if_dead()
         self._inbox.put(_Camera(online=camera == "online"))
 
     def rebirth(self) -> None:
@@ -168,7 +168,8 @@ class SparkplugSink:
         if self._history is not None:
             self._history.close()
 
-    def _raise_if_dead(self) -> None:
+    def raise_if_dead(self) -> None:
+        """Pass on what ended a thread: the broker refused us for good, or a bug."""
         if self._work.done():
             self._work.result()
         if self._history is not None:

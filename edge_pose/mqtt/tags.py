@@ -1,11 +1,11 @@
 """Bare numbers, a topic each: people in their slots come in, what a tag must be told comes out.
 
 A tag is told when its joint has moved by more than the deadband, and anew after a while, because
-whoever comes late is told nothing else.  Its `c` falls to zero when the joint is not known or
-nobody is in the slot any more; the coordinates then mean nothing.
+whoever comes late is told nothing else.  Its `c` falls to zero when the joint is not known, when
+nobody is in the slot any more, or nobody knows who is; the coordinates then mean nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from edge_pose.clock import NS_PER_S
@@ -33,16 +33,23 @@ class Tags:
     ) -> Iterator[tuple[str, str]]:
         """Take in one frame; give the topic below the camera's, and the payload, of each news."""
         people = {slots[one.id]: one for one in frame.persons}
-        for key in [key for key in self._told if key[0] not in people]:
-            if self._told.pop(key) != UNKNOWN:
-                yield from _tags(key, UNKNOWN)
-            del self._told_ns[key]
+        yield from self._let_go([key for key in self._told if key[0] not in people])
         for slot, one in people.items():
             for joint in self._joints:
                 key, now = (slot, joint), _values(one, joint)
                 if self._is_due(key, now, at_ns):
                     self._told[key], self._told_ns[key] = now, at_ns
                     yield from _tags(key, now)
+
+    def forget(self) -> Iterator[tuple[str, str]]:
+        """Let go of everybody, as when the camera sees nothing; give what tells that."""
+        yield from self._let_go(list(self._told))
+
+    def _let_go(self, keys: Sequence[tuple[int, str]]) -> Iterator[tuple[str, str]]:
+        for key in keys:
+            del self._told_ns[key]
+            if self._told.pop(key) != UNKNOWN:
+                yield from _tags(key, UNKNOWN)
 
     def _is_due(self, key: tuple[int, str], now: Mapping[str, float], at_ns: int) -> bool:
         told = self._told.get(key)

@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Final
 
-from edge_pose.address import Broker, names_this_machine
+from edge_pose.address import Broker, in_url, names_this_machine
 from edge_pose.errors import ConfigError
 from edge_pose.mqtt import Subscription
 from edge_pose.view.hub import Hub
@@ -43,11 +44,11 @@ def serve_view(
     """Serve the page while the context lasts; gives its address.  Port 0 takes a free one."""
     hub = Hub(broker.url, root)
     try:
-        server = _Server((host, port), partial(_Handler, hub))
+        server = _Server(host, port, hub)
     except OSError as error:
         raise ConfigError(
-            f"the live page cannot be served at {host}:{port}: {error.strerror}; choose another "
-            "port with --port or view.port, 0 for any free one"
+            f"the live page cannot be served at {in_url(host)}:{port}: {error.strerror}; choose "
+            "another port with --port or view.port, 0 for any free one, or another view.host"
         ) from None
     leaves = ("status", "info", "+/status", "+/meta", "+/pose", "+/stats")
     subscription = Subscription(broker, [f"{root}/+/{leaf}" for leaf in leaves])
@@ -58,7 +59,7 @@ def serve_view(
     for thread in threads:
         thread.start()
     try:
-        yield f"http://{host}:{server.server_address[1]}/"
+        yield f"http://{in_url(host)}:{server.server_address[1]}/"
     finally:
         subscription.close()
         hub.close()
@@ -75,6 +76,10 @@ def _pump(subscription: Subscription, hub: Hub) -> None:
 
 class _Server(ThreadingHTTPServer):
     """Serves each request in a thread; one that fails concerns nobody else."""
+
+    def __init__(self, host: str, port: int, hub: Hub) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), partial(_Handler, hub))
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - as in the base class
         """Log what the base class would print, where somebody looks for trouble."""
