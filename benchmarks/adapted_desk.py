@@ -128,15 +128,13 @@ def network_of(run: Run) -> nn.Module:
     """Build the network of a run, averaged and ready to answer."""
     if run.folder is None or run.out == ALONE:
         return new_network(STUDENT, run.folder).eval()
-    recipe = run_recipe.read(run.folder)
-    name, begin = recipe["network"], recipe.get("begin")
-    if name not in NETWORKS or (name == STUDENT and begin is None):
+    name = run_recipe.read(run.folder)["network"]
+    if name not in NETWORKS:
         raise ConfigError(
-            f"{run.folder / run_recipe.RECIPE} says network = {name} and begin = {begin}, wanted "
-            f"one of {', '.join(NETWORKS)} and, for {STUDENT}, where it began; adapt again with "
-            "this version"
+            f"{run.folder / run_recipe.RECIPE} says network = {name}, wanted one of "
+            f"{', '.join(NETWORKS)}; adapt again with this version"
         )
-    network = new_network(name, None if begin in {None, "None"} else Path(begin))
+    network = new_network(name, run.folder if name == STUDENT else None)
     unknown = network.load_state_dict(averaged(run.folder), strict=False).unexpected_keys
     if unknown:
         raise ConfigError(

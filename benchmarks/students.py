@@ -46,6 +46,7 @@ from train.holdout import predict
 from train.metrics import LIKELY, aligned_errors_mm, pixel_errors_px, position_errors_mm
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.run_recipe import read
+from train.spread import spread
 from train.student import INPUT_SIZE_PX, PoseNet
 
 ROUNDS: Final = 40
@@ -165,7 +166,7 @@ def moved_px(candidate: Candidate, images: Images) -> float:
 
 def errors(candidate: Candidate, people: People, most: int) -> tuple[str, str, str]:
     """Return MPJPE, PA-MPJPE and 2D error in % of the crop; `-` where there is no truth."""
-    indices = range(0, len(people), max(len(people) // most, 1))[:most]
+    indices = spread(len(people), most)
     found = predict(candidate.single, people, indices, threads=2)
     judged = found.weight_2d >= LIKELY
     flat = pixel_errors_px(found.joints_px, found.true_px, judged) / INPUT_SIZE_PX * 100

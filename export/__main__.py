@@ -14,6 +14,7 @@ import numpy as np
 from edge_pose.errors import EdgePoseError
 from edge_pose.manifest import OUTPUTS
 from export.pack import FORMS, NetworkSource, PackOrder, pack
+from train import ssd
 
 _LOADED_LATE: Final = {
     "graph": "write ONNX files and golden pictures from runs",
@@ -25,6 +26,11 @@ _LOADED_LATE: Final = {
     "sign": "vouch for a packed bundle, so that appliances install it",
 }
 """Commands whose modules need torch or `cryptography`, which packing does not."""
+_INPUTS: Final = {
+    "detector": {"mean": ssd.MEAN, "std": ssd.STD},
+    "pose": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
+}
+"""What training takes from a pixel over 255, and divides it by."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,17 +75,21 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     command.add_argument("--version", required=True, help="version of the model")
     command.add_argument("--created", help="UTC time in ISO form; now, if not given")
     for label in OUTPUTS:
-        for kind, default in (("mean", 0.0), ("std", 1.0)):
+        for kind, usual in _INPUTS[label].items():
             command.add_argument(
                 f"--{label}-{kind}",
                 type=float,
                 nargs=3,
-                default=[default] * 3,
+                default=usual,
                 metavar=("R", "G", "B"),
-                help=f"{kind} of the {label} network's input, of pixels over 255",
+                help=f"{kind} of the {label} network's input, of pixels over 255; usually that of "
+                f"training, {usual[0]:g}",
             )
     command.add_argument(
-        "--pad-value", type=float, default=0.0, help="grey around a letterboxed frame, 0..255"
+        "--pad-value",
+        type=float,
+        default=float(ssd.PAD_VALUE),
+        help=f"grey around a letterboxed frame, 0..255; usually that of training, {ssd.PAD_VALUE}",
     )
     command.add_argument("--tolerance-px", type=float, default=0.5, help="largest fp32 deviation")
     command.add_argument("--tolerance-mm", type=float, default=2.0, help="largest fp32 deviation")

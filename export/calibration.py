@@ -20,6 +20,7 @@ from edge_pose.region import region_of_body
 from train.label_cache import is_labelled
 from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import People, RealPeople, RenderedPeople
+from train.spread import spread
 from train.synth.dataset import is_rendered
 
 Picture = UInt8[np.ndarray, "side side 3"]
@@ -80,7 +81,7 @@ def draw(name: str, folders: Sequence[Path], *, most: int, held_out: bool = Fals
     crops: list[TrainingCrop] = []
     shares = _shares([len(people) for people in everybody], most)
     for folder, people, share in zip(folders, everybody, shares, strict=True):
-        for number in _spread(len(people), share):
+        for number in spread(len(people), share):
             person = people.person(number)
             crop = cut_crop(person, region_of_body(person.reach_px))
             crops.append(crop)
@@ -116,9 +117,3 @@ def _shares(counts: Sequence[int], most: int) -> list[int]:
         shares[number] = min(counts[number], left // (len(counts) - rank))
         left -= shares[number]
     return shares
-
-
-def _spread(count: int, most: int) -> range:
-    """Choose at most so many numbers below `count`, evenly spread."""
-    step = max(count // max(most, 1), 1)
-    return range(0, count, step)[:most]

@@ -34,6 +34,7 @@ from export.parity import (
     tolerance_of,
 )
 from export.parity_sheet import sheet
+from train import ensemble
 from train.begin import student_from
 from train.calibrate import identity
 from train.confidence import markdown_table
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--most", type=int, default=600, help="crops to compare on")
     parser.add_argument("--student", type=Path, help="run of train student: PyTorch is compared")
     parser.add_argument("--calibration", type=Path, help="from train evaluate --fit-scores")
+    ensemble.add_options(parser)
     parser.add_argument(
         "--form",
         nargs="*",
@@ -172,4 +174,5 @@ def _torch(arguments: argparse.Namespace) -> TorchEngine:
     table = identity(skeleton.NUM_JOINTS).table()
     if arguments.calibration is not None:
         table = json.loads(arguments.calibration.read_text())
-    return TorchEngine(student_from(arguments.student).cpu(), table, arguments.student.name)
+    network = ensemble.from_options(student_from(arguments.student), arguments).cpu()
+    return TorchEngine(network, table, arguments.student.name)

@@ -64,13 +64,10 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
         bench.runs_of(tmp_path / "half")
 
 
-def test_a_student_that_does_not_say_where_it_began_is_refused(tmp_path: Path) -> None:
-    folder = leave_run(tmp_path, "mae", 0, network="student")
-    recipe = json.loads((folder / run_recipe.RECIPE).read_text())
-    del recipe["begin"]
-    run_recipe.write(folder, recipe)
+def test_a_run_of_a_network_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    leave_run(tmp_path, "mae", 0, network="colossus")
     (run,) = bench.runs_of(tmp_path)
-    with pytest.raises(ConfigError, match="network = student and begin = None"):
+    with pytest.raises(ConfigError, match="says network = colossus, wanted one of"):
         bench.network_of(run)
 
 

@@ -1,6 +1,7 @@
 """A bundle is believed when its manifest is strict, its hashes hold and its pictures come out."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -18,6 +19,9 @@ from edge_pose.errors import EXIT_OPERATOR, BundleError
 from edge_pose.golden import check_golden
 from edge_pose.manifest import OUTPUTS, read_manifest
 from edge_pose.skeleton import JOINTS
+
+GIVEN = re.compile(r"^\|[^|]*\| `(\w+)` \| float32 \[([^\]]+)\] \|", re.MULTILINE)
+"""A row of the table in docs/bundle.md: an array and its shape."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,13 @@ def test_a_packed_bundle_opens(folder: Path) -> None:
 
 def test_without_a_path_the_bundle_inside_the_package_is_meant() -> None:
     assert packaged().parts[-3:] == ("edge_pose", "models", "fast")
+
+
+def test_the_page_tells_every_array_that_a_network_gives() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "bundle.md").read_text("utf-8")
+    told = [(name, shape) for name, shape in GIVEN.findall(page) if name != "image"]
+    given = [item for outputs in OUTPUTS.values() for item in outputs.items()]
+    assert sorted(told) == sorted((name, ", ".join(map(str, shape))) for name, shape in given)
 
 
 @pytest.mark.parametrize("name", ["pose.onnx", "detector.onnx", "golden.npz", "card.md"])

@@ -1,6 +1,7 @@
 """A network learns one target after another, and what it forgets of the others is said."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 from edge_pose.errors import EXIT_OPERATOR
 from mim_folders import labelled_folder, rendered_folder
 from tiny_poses import stream
+from train import run_recipe
 from train.__main__ import main
 from train.adapt_stage import Plan, adapt, method_of
 from train.checkpoint import averaged
@@ -260,6 +262,19 @@ def test_another_course_does_not_go_on_in_the_same_folder(
     assert "began with begin = begin, sha256 " in refused(words, capsys)
 
 
+def test_other_data_in_the_same_folders_are_another_course(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = rendered_folder(tmp_path / "line", 4)
+    words = command(place, tmp_path / "out", str(line))
+    assert main(words) == 0
+    assert main(words) == 0
+    shutil.copy(line / "chunk-00000.npz", line / "chunk-00001.npz")
+    said = refused(words, capsys)
+    assert f"the run in {tmp_path / 'out'} began with files of target 1 = 1 with " in said
+    assert "now it is 2 with " in said
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_rendered_targets_follow_an_adaptation_and_an_interruption_changes_nothing(
@@ -308,6 +323,8 @@ def test_the_student_goes_on_from_what_its_adaptation_left(place: Path, tmp_path
     words += ["--test", str(place / "test"), "--variants", "source_only", "--out", str(adapted)]
     assert main(words) == 0
     begin, out = adapted / "second" / "source_only-seed0", tmp_path / "out"
+    # A run is the whole network: where it began need not be there any more.
+    run_recipe.write(begin, {**run_recipe.read(begin), "begin": tmp_path / "gone"})
     assert main([*command(place, out, "a", "b"), "--begin", str(begin)]) == 0
     (measured,) = (
         row for row in read_results([adapted / "results.json"]).rows if row.metric == POSITION

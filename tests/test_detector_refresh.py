@@ -15,7 +15,7 @@ from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import ConfigError, SourceError
 from edge_pose.types import Detection
-from mim_folders import labelled_folder, rendered_folder
+from mim_folders import labelled_folder, rendered_folder, rendered_frame
 from train import run_recipe
 from train.__main__ import main
 from train.checkpoint import TENSORS
@@ -37,6 +37,7 @@ from train.label_cache import LabelFolder, LabelledImage, encode_picture, read_l
 from train.pose_data import is_held_out
 from train.report_summary import tables
 from train.shipped import shipped_weights
+from train.synth.dataset import chunk_path, pack_chunk, write_chunk
 from train.workflow_stages import Assignment
 
 BUNDLE: Final = open_bundle()
@@ -274,3 +275,14 @@ def test_where_nobody_counts_inventions_do_and_where_nothing_is_held_out_nothing
     assert rows[0].value >= 200.0
     with pytest.raises(SourceError, match="nothing to measure"):
         detector_rows(shipped, shipped, {"line": task.target_folder}, seed=0, most=5)
+
+
+def test_pictures_counted_reach_from_the_first_to_the_last(
+    shipped: DetectorNet, tmp_path: Path
+) -> None:
+    """Somebody is in the first and in the last of three."""
+    frames = [rendered_frame(seed) for seed in range(3)]
+    frames[1] = replace(frames[1], people=())
+    write_chunk(chunk_path(tmp_path, 0), pack_chunk(frames))
+    rows = detector_rows(shipped, shipped, {"other": tmp_path}, seed=0, most=2)
+    assert [row.samples for row in rows if row.metric == FOUND] == [2, 2]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from edge_pose.errors import ConfigError
 from tiny_poses import Convolutions, both, transformer
+from train import checkpoint
 from train.agreement import AGREEMENT_WEIGHTS, agreement_terms, mirrored_answer
 from train.distil import (
     DISTILLATION_WEIGHTS,
@@ -108,6 +110,30 @@ def test_the_student_comes_nearer_and_the_teacher_stays(tmp_path: Path) -> None:
         assert float(last[name]) < 0.9 * float(first[name]), name
     assert all(torch.equal(one, two) for one, two in zip(before, teacher.parameters(), strict=True))
     assert all(value.grad is None for value in teacher.parameters())
+
+
+def test_a_run_goes_on_only_behind_the_stem_that_it_began_behind(tmp_path: Path) -> None:
+    schedule = Schedule(steps=2, learning_rate=1e-3, warmup_steps=1)
+
+    def run(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        student = Convolutions()
+        student.stem.requires_grad_(requires_grad=False)
+        batches = repeat(both(0))
+        return distil(student, transformer(1), lambda _: batches, schedule, tmp_path)
+
+    first = run(0)
+    assert any(name.startswith("stem.") for name in first)
+    again = run(0)
+    assert all(torch.equal(again[name], value) for name, value in first.items())
+    with pytest.raises(ConfigError, match=r"began with another stem\..*choose a new folder"):
+        run(1)
+    saved = checkpoint.read(tmp_path)
+    assert saved is not None
+    kept = {name: value for name, value in saved.tensors.items() if "stem." not in name}
+    checkpoint.write(tmp_path, kept, {**saved.words, "step": 1})
+    with pytest.raises(ConfigError, match=r"lacks stem\..*an older version left out; delete that"):
+        run(0)
 
 
 def test_weights_are_the_same_for_the_truth_and_for_a_teacher() -> None:

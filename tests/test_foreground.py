@@ -31,6 +31,7 @@ from train.label_cache import (
     encode_mask,
     encode_picture,
 )
+from train.picture_runs import run_of
 
 SIZE = (80, 120)
 RED = np.array([20, 30, 230], np.float32)
@@ -212,6 +213,16 @@ def test_frames_of_a_clip_know_their_neighbours_and_stills_do_not() -> None:
     assert found[2] == pytest.approx(20 / 50, abs=0.02)  # ten rows leave the picture
     stills = [labelled(f"still {number}", mask) for number, mask in enumerate(masks)]
     assert all(q.stability is None for _, _, q in foreground_command.judge(iter(stills)))
+
+
+def test_runs_of_one_clip_are_judged_as_one_clip() -> None:
+    whole = block(20, 10, 40, 70)
+    frames = [
+        replace(labelled(f"clip#{number:06d}", whole), group=run_of("clip", number))
+        for number in range(21)
+    ]
+    found = [quality.stability for _, _, quality in foreground_command.judge(iter(frames))]
+    assert found == pytest.approx([1.0] * 21)
 
 
 def test_a_frame_in_which_everything_changes_says_nothing_about_masks() -> None:

@@ -22,6 +22,8 @@ ROOMS = ("edge_pose", "train", "export", "benchmarks")
 TEXT = {".py", ".md", ".toml", ".txt", ".json", ".html", ".css", ".js", ".service", ".sh", ""}
 MACHINE_PATHS = re.compile(r"(?<![\w.$~}/-])/(?:work|root|home/\w+|mnt/\w+|Users/\w+)/[\w.]")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
+MODEL_FILE = re.compile(r"^(\w+): Final = ModelFile\(", re.MULTILINE)
+ENTRY = re.compile(r"^\* .*(?:\n  .*)*", re.MULTILINE)
 PATH_IN_MAP = re.compile(r"`([\w.-]+/[\w./-]*)`")
 
 
@@ -151,6 +153,20 @@ def test_every_link_between_our_pages_leads_somewhere() -> None:
     ]
     assert pages
     assert dead == []
+
+
+def test_every_change_is_told_to_its_end() -> None:
+    entries = ENTRY.findall((ROOT / "CHANGELOG.md").read_text())
+    assert len(entries) > 20
+    assert [entry for entry in entries if not entry.endswith((".", ".)"))] == []
+
+
+def test_every_model_file_that_can_be_fetched_is_used_by_somebody() -> None:
+    files = ROOT / "train" / "weights.py"
+    names = MODEL_FILE.findall(files.read_text())
+    programs = [path.read_text() for path in (ROOT / "train").rglob("*.py") if path != files]
+    assert len(names) > 3
+    assert [name for name in names if not any(name in program for program in programs)] == []
 
 
 def test_every_module_says_what_it_is_for() -> None:

@@ -1,5 +1,6 @@
 """What a detector invents is kept as people who are not there; what is somebody is never kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import SourceError
+from train.__main__ import main
 from train.detector_data import Scene
 from train.inventions import Inventions, find_inventions, write_inventions
+from train.label_cache import LabelFolder, LabelledImage, encode_picture
 
 BOXES = np.array([[20, 30, 80, 230], [200, 40, 260, 220], [320, 100, 330, 110]], np.float32)
 
@@ -74,3 +77,37 @@ def test_what_was_written_comes_back_as_nobody_with_the_box_in_its_place(tmp_pat
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="train inventions"):
         Inventions(tmp_path / "no.npz")
+
+
+def labels_of(folder: Path, pictures: Sequence[np.ndarray]) -> Path:
+    """Write pictures in which the teachers saw nobody."""
+    labels = LabelFolder(folder, teachers={"teacher": "hash"})
+    for number, picture in enumerate(pictures):
+        labels.add(
+            LabelledImage(
+                jpeg=encode_picture(picture),
+                key=f"line/{number}.png",
+                source="line",
+                licence="none",
+                group="line/.#run-0000",
+                width_px=picture.shape[1],
+                height_px=picture.shape[0],
+                people=(),
+                detected_px=np.zeros((0, 4), np.float32),
+                detected_scores=np.zeros(0, np.float32),
+                given=(),
+            )
+        )
+    labels.flush()
+    return folder
+
+
+def test_pictures_looked_at_reach_from_the_first_to_the_last(tmp_path: Path) -> None:
+    crowd, *_ = np.load(open_bundle().folder / "golden.npz")["detector.images"]
+    found = []
+    for name, pictures in (("one", [crowd]), ("ends", [crowd, np.zeros_like(crowd), crowd])):
+        labels, out = labels_of(tmp_path / name, pictures), tmp_path / f"{name}.npz"
+        assert main(["inventions", "--real", str(labels), "--most", "2", "--out", str(out)]) == 0
+        found.append(len(Inventions(out)))
+    assert found[0] > 0
+    assert found[1] == 2 * found[0]

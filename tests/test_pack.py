@@ -1,20 +1,28 @@
 """The gate lets through what obeys the contract and nothing else."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
 from bundles import MEAN, STD, detector_network, make_bundle, pose_network
-from edge_pose.bundle import open_bundle
+from edge_pose.bundle import Bundle, open_bundle
 from edge_pose.errors import EXIT_OPERATOR
 from edge_pose.runtime import network_for, offered
 from export.__main__ import main
 from export.half import halved
+from mim_folders import rendered_folder
+from pages import ROOT, blocks_of, commands_in
+from train.detector_data import DetectorBatches, RenderedScenes
+
+SURE = 0.5
+HALF_OF_ALL_GREYS = 128
 
 
 @pytest.fixture
@@ -79,6 +87,52 @@ def test_a_bundle_is_packed_from_the_command_line(
         "manifest.json",
         "pose.onnx",
     ]
+
+
+@pytest.fixture
+def packed_by_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """Run the command of docs/training.md, which gives required options only, on what ships."""
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    (command,) = (words for words in commands_in(page) if words[2:4] == ["export", "pack"])
+    monkeypatch.chdir(tmp_path)
+    ships = open_bundle()
+    graph = Path("work/graph")
+    graph.mkdir(parents=True)
+    for label in ("pose", "detector"):
+        shutil.copyfile(ships.path_of(label), graph / f"{label}.onnx")
+    with np.load(ships.golden_path) as golden:
+        pictures = {label: golden[f"{label}.images"] for label in ("pose", "detector")}
+    np.savez(graph / "golden.npz", allow_pickle=False, **pictures)
+    Path("work/figures.json").write_text('{"rendered other-report": {"people": 500}}')
+    Path("work/card.md").write_text("# Card\n")
+    (provenance,) = (text for text in blocks_of(page, "json") if "licence" in text)
+    Path("work/provenance.json").write_text(provenance)
+    assert main(command[3:]) == 0
+    return open_bundle(Path("work/bundle"))
+
+
+def test_the_command_of_the_page_packs_networks_that_see_what_they_were_trained_on(
+    packed_by_the_page: Bundle,
+) -> None:
+    ships = open_bundle()
+    assert packed_by_the_page.manifest.networks == ships.manifest.networks
+    with np.load(packed_by_the_page.golden_path) as found, np.load(ships.golden_path) as wanted:
+        for picture in found["detector.scores"]:
+            assert picture.max() > SURE
+        for name in ("detector.scores", "pose.joints_px"):
+            np.testing.assert_allclose(found[name], wanted[name], atol=1e-3)
+
+
+def test_training_shows_the_detector_bytes_as_a_packed_one_is_shown_them(
+    packed_by_the_page: Bundle, tmp_path: Path
+) -> None:
+    shown = packed_by_the_page.manifest.networks.detector.input
+    scenes = RenderedScenes(rendered_folder(tmp_path / "people", 3))
+    batch = next(iter(DetectorBatches([scenes], batch_size=4, seed=0)))
+    mean, std = (torch.tensor(value)[:, None, None] for value in (shown.mean, shown.std))
+    grey = (batch["input"] * std + mean) * 255
+    torch.testing.assert_close(grey, grey.round().clamp(0, 255), atol=1e-3, rtol=0)
+    assert grey.max() - grey.min() > HALF_OF_ALL_GREYS
 
 
 def test_other_forms_go_along_when_they_answer_within_their_tolerance(

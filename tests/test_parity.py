@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from bundles import make_bundle
-from edge_pose.bundle import open_bundle
+from edge_pose.bundle import open_bundle, packaged
 from edge_pose.engines import Engine
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import BundleError, ConfigError
@@ -279,6 +279,24 @@ def test_the_command_passes_a_copy_and_fails_a_damaged_network(tmp_path: Path) -
     assert picture is not None
     assert picture.shape[1] == 4 * 256
     assert "DISAGREES" in (tmp_path / "out" / "parity.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("looks", [["--mirrored", "--beside", "heavy"], []])
+def test_the_tier_that_looks_several_times_is_compared_with_torch_that_does_so_too(
+    tmp_path: Path, looks: list[str]
+) -> None:
+    rendered_folder(tmp_path / "people", 4)
+    parser = argparse.ArgumentParser()
+    parity_command.add_arguments(parser)
+    accurate = str(packaged("accurate"))
+    words = ["--bundle", accurate, "--student", accurate, *looks, "--most", "4"]
+    words += ["--crops", str(tmp_path / "people"), "--out", str(tmp_path / "out")]
+    parity_command.main(parser.parse_args(words))
+    found = json.loads((tmp_path / "out" / "parity.json").read_text())["ONNX"]
+    limit = tolerance_of(open_bundle(packaged("accurate")), "fp32")
+    assert (found["px"]["largest"] < limit.px) == bool(looks)
+    assert (found["mm"]["largest"] < limit.mm) == bool(looks)
 
 
 def test_comparing_with_nothing_or_on_too_few_crops_is_refused(tmp_path: Path) -> None:

@@ -44,8 +44,6 @@ SCRIPTS = {
     if language == "sh"
     for script in re.findall(r"^(scripts/\w+)", text, re.MULTILINE)
 }
-TRAINING = (ROOT / "docs" / "training.md").read_text()
-STAGES = re.findall(r"^python -m (\w+ \w+)(.*)$", TRAINING, re.MULTILINE)
 EXAMPLES = [text for language, text in BLOCK.findall(MESSAGES) if language == "json"]
 
 
@@ -152,18 +150,3 @@ def test_the_page_has_the_topics_of_the_asyncapi_document_and_no_others() -> Non
         address = address.replace("{", "<").replace("}", ">")
         wanted.add((address, channel.qos, channel.retained))
     assert told == wanted
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", sorted({stage for stage, _ in STAGES}))
-def test_the_stages_of_training_have_the_options_that_the_page_uses(stage: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", *stage.split(), "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    used = {option for s, rest in STAGES if s == stage for option in re.findall(r"--[\w-]+", rest)}
-    assert used
-    assert used <= set(re.findall(r"--[\w-]+", result.stdout))

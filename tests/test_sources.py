@@ -1,6 +1,7 @@
 """Readers of real pictures: keys and groups that last, boxes in pixels, faults named."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from edge_pose.errors import SourceError
+from train.pose_data import is_held_out
 from train.sources import (
     Source,
+    own_footage,
     own_pictures,
     own_video,
     sign_language,
@@ -27,7 +30,7 @@ def write_clip(path: Path, frames: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for number in range(frames):
-        writer.write(np.full((48, 64, 3), number * 10, np.uint8))
+        writer.write(np.full((48, 64, 3), number * 10 % 250, np.uint8))
     writer.release()
 
 
@@ -152,6 +155,52 @@ def test_subfolders_of_own_pictures_are_groups(tmp_path: Path) -> None:
         ("plant/hall/one.png", "plant/hall", "ours"),
         ("plant/yard/one.png", "plant/yard", "ours"),
     ]
+
+
+def test_of_one_flat_folder_runs_of_twenty_are_groups_and_the_second_is_held_out(
+    tmp_path: Path,
+) -> None:
+    for number in range(50):
+        write_picture(tmp_path / "hall" / f"{number:03d}.png")
+    source = own_pictures(tmp_path / "hall", name="hall", licence="ours")
+    groups = [picture.group for picture in source.pictures()]
+    assert [len(list(run)) for _, run in groupby(groups)] == [20, 20, 10]
+    assert [is_held_out(group) for group in groups] == 20 * [False] + 20 * [True] + 10 * [False]
+    assert source.groups() == set(groups)
+    rest = source.pictures(skip=frozenset(f"hall/{number:03d}.png" for number in range(30)))
+    assert [picture.group for picture in rest] == groups[30:]
+
+
+def test_of_one_clip_runs_of_twenty_labelled_frames_are_groups(tmp_path: Path) -> None:
+    write_clip(tmp_path / "wave.mkv", frames=63)
+    source = own_video(tmp_path / "wave.mkv", name="own", licence="mine", every=3)
+    groups = [picture.group for picture in source.pictures()]
+    assert [is_held_out(group) for group in groups] == [False] * 20 + [True]
+    assert source.groups() == set(groups)
+    (rest,) = source.pictures(skip=frozenset(f"own/wave#{3 * n:06d}" for n in range(20)))
+    assert rest.group == groups[20]
+
+
+def test_clips_beside_each_other_stay_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_clip(tmp_path / f"{name}.mkv", frames=21)
+    source = own_video(tmp_path, name="own", licence="mine")
+    groups = [picture.group for picture in source.pictures()]
+    assert groups == ["own/a"] * 21 + ["own/b"] * 21
+    assert source.groups() == {"own/a", "own/b"}
+
+
+def test_footage_of_ones_own_is_pictures_or_videos(tmp_path: Path) -> None:
+    write_picture(tmp_path / "hall" / "one.png")
+    write_clip(tmp_path / "clips" / "wave.mkv", frames=2)
+    found = {
+        path: [picture.key for picture in own_footage(path, name="line", licence="x").pictures()]
+        for path in (tmp_path / "hall", tmp_path / "clips", tmp_path / "clips" / "wave.mkv")
+    }
+    frames = ["line/wave#000000", "line/wave#000001"]
+    assert list(found.values()) == [["line/one.png"], frames, frames]
+    with pytest.raises(SourceError, match=r"there is no .*gone; name a folder of pictures"):
+        own_footage(tmp_path / "gone", name="line", licence="x")
 
 
 def test_a_file_that_is_no_picture_is_an_error_with_its_name(tmp_path: Path) -> None:

@@ -1,16 +1,24 @@
 """The networks that training starts from say what their authors' own runtime says."""
 
+import copy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from jaxtyping import Float32
+from torch import nn
 
+from edge_pose.errors import ConfigError
 from edge_pose.skeleton import INDEX
+from train import checkpoint, run_recipe
+from train.begin import student_from
 from train.detector import DetectorNet
+from train.frozen_stem import StandIn
+from train.lifter import Lifter
 from train.sharpen import sharpened
 from train.ssd import INPUT_PX, PERSON
 from train.student import INPUT_SIZE_PX, LANDMARKS, STARTS, PoseNet
@@ -88,6 +96,50 @@ def test_a_crop_thrown_far_above_can_be_brought_down() -> None:
     assert (maps == 6).all()
     (gradient,) = torch.autograd.grad(maps.sum(), bias)
     assert (gradient > 0).all()
+
+
+def run_with(folder: Path, network: nn.Module, *, without: str) -> Path:
+    """Leave a run of the parameters whose names do not begin with a word."""
+    folder.mkdir()
+    kept = {
+        f"average.{name}": value.detach()
+        for name, value in network.named_parameters()
+        if not name.startswith(without)
+    }
+    checkpoint.write(folder, kept, {"step": 1})
+    run_recipe.write(folder, {"start": "full"})
+    return folder
+
+
+def test_a_run_without_a_part_of_the_network_is_refused_but_a_lifter_may_be_missing(
+    tmp_path: Path,
+) -> None:
+    network = PoseNet("full")
+    network.lifter = Lifter(INPUT_SIZE_PX)
+    assert student_from(run_with(tmp_path / "a", network, without="none")).lifter is not None
+    assert student_from(run_with(tmp_path / "b", network, without="lifter.")).lifter is None
+    for part, folder in (("stem.", "c"), ("head.bias", "d"), ("lifter.leave", "e")):
+        run = run_with(tmp_path / folder, network, without=part)
+        with pytest.raises(ConfigError) as refused:
+            student_from(run)
+        assert f"{run} lacks the {part.split('.')[0]} of the network" in str(refused.value)
+        assert "distil again" in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_what_stands_in_for_a_stem_keeps_its_weights_and_takes_no_others() -> None:
+    stem, other = (nn.Sequential(nn.Conv2d(3, 4, 1)) for _ in range(2))
+    network = nn.ModuleDict({"stem": StandIn(stem, lambda image: [image]), "head": nn.Linear(2, 2)})
+    whole = nn.ModuleDict({"stem": stem, "head": network["head"]}).state_dict()
+    kept = network.state_dict()
+    assert kept.keys() == whole.keys()
+    assert all(torch.equal(kept[name], value) for name, value in whole.items())
+    copied = copy.deepcopy(network)
+    assert copied["stem"] is network["stem"]
+    assert copied["head"] is not network["head"]
+    network.load_state_dict(whole)
+    with pytest.raises(ConfigError, match=r"trained behind another stem \(stem\.0\.\w+ differs"):
+        network.load_state_dict({"stem.0.weight": other[0].weight}, strict=False)
 
 
 @pytest.mark.parametrize("command", ["student", "detector", "lift"])

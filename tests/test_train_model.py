@@ -2,22 +2,27 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from edge_pose.errors import EXIT_OPERATOR
+from mim_folders import picture_folder
 from train.holdout import open_network
+from train.label_cache import read_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_USAGE = 64
+TRAINED = ("detector", "head", "student", "mean")
+OF_A_TIER = ("lifted", "raw", "scores", "graph", "figures")
 
 
-def train_model(*words: str) -> subprocess.CompletedProcess[str]:
+def train_model(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(ROOT / "scripts" / "train-model"), *words],
-        env={**os.environ, "PRESET": "tiny", "PEOPLE": "24", "EVERY": "25"},
+        env={**os.environ, "PRESET": "tiny", "PEOPLE": "24", "EVERY": "25", **more},
         capture_output=True,
         text=True,
         check=False,
@@ -32,6 +37,55 @@ def test_without_pictures_it_says_what_it_wants(tmp_path: Path) -> None:
     wrong = train_model(str(tmp_path), str(tmp_path / "gone.mp4"))
     assert wrong.returncode == EXIT_OPERATOR
     assert f"there is no {tmp_path / 'gone.mp4'}; name a folder" in wrong.stderr
+
+
+def finished(out: Path, *but: str) -> None:
+    """Mark every step that is not about pictures of one's own as done, but for some."""
+    (out / "done").mkdir(parents=True)
+    tiers = [f"{tier}-{step}" for tier in ("fast", "accurate") for step in OF_A_TIER]
+    for name in {"people", "people-wide", "other", "other-report", *TRAINED, *tiers} - {*but}:
+        (out / "done" / name).touch()
+
+
+def keys(out: Path) -> dict[str, list[str]]:
+    """Tell which pictures were labelled under which name."""
+    folders = sorted((out / "labels").iterdir())
+    return {folder.name: [image.key for image in read_labels(folder)] for folder in folders}
+
+
+@pytest.mark.timeout(300)
+def test_sources_that_are_called_alike_are_told_apart_in_any_order(tmp_path: Path) -> None:
+    out = tmp_path / "the model"
+    finished(out)
+    sources = [tmp_path / name for name in ("v1.0/cam 1", "v1.1/cam 1", "2026.11.25", "2026.11.26")]
+    for number, folder in enumerate(sources):
+        picture_folder(folder, number + 1)
+    clip = tmp_path / "cam 1.x.mp4"
+    shutil.copy(ROOT / "demo" / "worker.mp4", clip)
+    words = [*map(str, sources), str(clip)]
+    first = train_model(str(out), *words[1:])
+    assert first.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
+    labelled = {
+        name: len(found) for name, found in keys(out).items() if found[0].startswith(f"{name}/")
+    }
+    assert labelled == {"cam 1": 2, "2026.11.25": 3, "2026.11.26": 4, "cam 1.x": 3}
+    # Another of the same name comes before the others, and each keeps its own.
+    again = train_model(str(out), *words)
+    assert again.returncode == 0
+    assert again.stdout.count("== ") == 1
+    assert {name: len(found) for name, found in keys(out).items()} == {**labelled, "cam 1-2": 1}
+    assert "== " not in train_model(str(out), *reversed(words)).stdout
+
+
+def test_on_a_gpu_it_holds_to_a_network_of_its_own(tmp_path: Path) -> None:
+    """What ships saw photographs that somebody collected on the web."""
+    finished(tmp_path, "student")
+    footage = picture_folder(tmp_path / "footage", 1)
+    (tmp_path / "done" / "label-footage").touch()
+    asked = train_model(str(tmp_path), str(footage), PRESET="gpu-quick")
+    (student,) = [line for line in asked.stdout.splitlines() if line.startswith("== student")]
+    assert f" --hold {tmp_path / 'head'} " in student
+    assert "edge_pose/models" not in student
 
 
 @pytest.mark.slow

@@ -1,18 +1,20 @@
 """One command from a labelled source to a network for a line, and what it leaves behind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from edge_pose.bundle import open_bundle
 from edge_pose.errors import ConfigError, SourceError
 from edge_pose.region import region_of_body
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from mim_folders import labelled_folder, rendered_folder
 from train.__main__ import main
-from train.ablation import GROUPS, VARIANTS, read_variants
+from train.ablation import GROUPS, VARIANTS, Variant, read_variants
 from train.adaptation_methods import read_method
 from train.begin import student_from
 from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
@@ -21,8 +23,10 @@ from train.masking import read_recipe
 from train.pose_augment import cut_crop
 from train.pose_data import is_held_out
 from train.report_files import read_results
+from train.student import Regressor
 from train.supply import _without_labels
 from train.workflow import DISTILLED, PROBED
+from train.workflow_stages import Assignment, second_stage, supply_for, third_stage
 
 X = torch.tensor([1.0, 0.0, 0.0])
 LEFT_WRIST = INDEX["left_wrist"]
@@ -138,6 +142,126 @@ def test_what_would_fail_hours_later_is_refused_at_once(
     assert "choose a run of another method" in capsys.readouterr().err
 
 
+def test_other_data_in_the_same_folder_are_another_adaptation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {name: rendered_folder(tmp_path / name, 4) for name in "abcd"}
+    labels = labelled_folder(tmp_path / "labels", 2)
+    coco = tmp_path / "people.json"
+    coco.write_text('{"images": [], "annotations": []}')
+    out = tmp_path / "line"
+
+    def adapt(**changes: str) -> list[str]:
+        named = {"source": "a", "target": "b", "labels": f"{coco} {labels}", **changes}
+        options = [
+            word
+            for name, paths in named.items()
+            for word in (f"--{name}", *(str(folders.get(path, path)) for path in paths.split()))
+        ]
+        start = ["adapt", *options, "--test", str(folders["c"]), "--out", str(out)]
+        more = ["--variants", "source_only", "--network", "nano", "--preset", "tiny"]
+        return [*start, *more, "--share-of-steps", "0.01", "--no-student", "--errors-only"]
+
+    def refused(words: list[str]) -> str:
+        capsys.readouterr()
+        assert main(words) == 78
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert said.startswith(f"train adapt: the run in {out} began with ")
+        return said
+
+    assert main(adapt()) == 0
+    assert main(adapt()) == 0
+    assert f"source = {folders['a']}, now it is {folders['d']};" in refused(adapt(source="d"))
+    assert f"target = {folders['b']}, now it is {folders['d']};" in refused(adapt(target="d"))
+    assert "labels = " in refused(adapt(labels=f"{coco} {folders['d']}"))
+    coco.write_text('{"images": [ ], "annotations": [ ]}')
+    assert "files of labels = 2 with " in refused(adapt())
+    coco.write_text('{"images": [], "annotations": []}')
+    assert main(adapt()) == 0
+    shutil.copy(folders["b"] / "chunk-00000.npz", folders["b"] / "chunk-00001.npz")
+    said = refused(adapt())
+    assert "files of target = 1 with " in said
+    assert "now it is 2 with " in said
+
+
+def test_what_teachers_say_of_one_place_is_not_taken_for_anothers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labelling breaks off at a picture that cannot be read; more pictures may follow it."""
+    source, out = rendered_folder(tmp_path / "a", 2), tmp_path / "line"
+    for name in ("7", "8"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"no picture")
+
+    def said(target: str) -> str:
+        capsys.readouterr()
+        words = ["adapt", "--source", str(source), "--target", str(tmp_path / target)]
+        assert main([*words, "--out", str(out), "--test", str(source)]) > 0
+        return capsys.readouterr().err
+
+    assert "began with" not in said("7")
+    assert f"began with target = {tmp_path / '7'}, now it is {tmp_path / '8'};" in said("8")
+    (tmp_path / "7" / "2.png").write_bytes(b"no picture either")
+    assert "began with" not in said("7")
+
+
+def assignment(folder: Path, network: str) -> Assignment:
+    """Adapt to a few bars in one step, from what ships."""
+    for name in ("a", "b"):
+        rendered_folder(folder / name, 4)
+    return Assignment(
+        source_folders=(folder / "a",),
+        target_folder=folder / "b",
+        source=source_domain([folder / "a"]),
+        target=target_domain(folder / "b", folder / "labels"),
+        preset_name="tiny",
+        network=network,
+        begin=open_bundle().folder,
+        learning_rate=5e-4,
+        out=folder / "out",
+        share_of_steps=0.01,
+    )
+
+
+def regressed(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return what a student says of a picture without its heat maps, which no run trains."""
+    assert isinstance(network, Regressor)
+    image = torch.rand(1, 3, 256, 256, generator=torch.manual_seed(5))
+    with torch.no_grad():
+        return network.predict(network.stem(image)[0])
+
+
+def assert_read_back(folder: Path, network: torch.nn.Module) -> None:
+    """Compare a run with the network that it left in memory."""
+    said, now = regressed(student_from(folder)), regressed(network)
+    for name, value in now.items():
+        torch.testing.assert_close(said[name], value, rtol=1e-3, atol=1e-3, msg=name)
+
+
+@pytest.mark.slow
+def test_a_distilled_student_is_read_back_as_it_was_behind_a_stem_that_was_trained(
+    tmp_path: Path,
+) -> None:
+    task = assignment(tmp_path, "nano")
+    assert task.begin is not None
+    ships, published = student_from(task.begin).stem, student_from(None).stem
+    image = torch.rand(1, 3, 256, 256)
+    assert not torch.allclose(ships(image)[0], published(image)[0], rtol=0.1, atol=0.1)
+    plain = Variant(first=None, method="source_only")
+    teacher = second_stage(task, "source_only", plain, supply_for(task, 0), opinion=None)
+    student = third_stage(task, "source_only", 0, teacher, task.begin)
+    assert_read_back(task.out / "student", student)
+
+
+@pytest.mark.slow
+def test_an_adapted_student_is_a_run_of_the_whole_network(tmp_path: Path) -> None:
+    task = assignment(tmp_path, "student")
+    plain = Variant(first=None, method="source_only")
+    network = second_stage(task, "source_only", plain, supply_for(task, 0), opinion=None)
+    assert_read_back(task.second_folder("source_only", 0), network)
+
+
 def render(folder: Path) -> None:
     """Render a source, a target and a test of the target's kind: a, b and c."""
     for name, site, seed in (("a", "factory", "1"), ("b", "other", "2"), ("c", "other", "3")):
@@ -211,9 +335,17 @@ def test_all_stages_run_leave_a_report_and_go_on_where_they_stopped(
     assert "forgot" in (out / "report.html").read_text()
     readings = (out / "second" / "saccades-seed0" / "forgetting.jsonl").read_text().splitlines()
     assert [json.loads(line)["stage"] for line in readings] == ["start", "saccades"]
+    network = student_from(out / "student")
     with torch.no_grad():
-        answer = student_from(out / "student")(torch.rand(1, 3, 256, 256))
+        answer = network(torch.rand(1, 3, 256, 256))
     assert torch.isfinite(answer["joints_m"]).all()
+    errors_mm = errors_in(network, held_out_domain(tmp_path / "c"), most=20)[POSITION]
+    (measured,) = (
+        row
+        for row in results.rows
+        if (row.method, row.domain, row.metric) == (DISTILLED, "c", POSITION)
+    )
+    assert float(errors_mm.mean()) == pytest.approx(measured.value, rel=1e-3)
     checkpoint = out / "second" / "saccades-seed0" / "last.safetensors"
     before = checkpoint.stat().st_mtime_ns
     assert main(words) == 0

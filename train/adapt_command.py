@@ -6,20 +6,25 @@ target.  Out: a folder with every run, `results.json` and `report.html`; started
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import ConfigError
+from train import run_recipe
 from train.ablation import GROUPS, USUAL, VARIANTS, Variant, read_variants
 from train.adaptation_methods import read_method, require_selectable
-from train.domains import Domain, held_out_domain, source_domain, target_domain
+from train.data_words import data_words, needs_teachers
+from train.domains import held_out_domain, source_domain, target_domain
+from train.label_cache import groups_in, is_labelled
 from train.mim_run import NETWORKS
+from train.picture_runs import RUN_PICTURES
+from train.pose_data import is_held_out
 from train.presets import PRESETS, share
 from train.report_results import SOURCE_ONLY
 from train.report_table import what_each_step_gave
+from train.sources import own_footage
 from train.synth.dataset import is_rendered
 from train.workflow import REPORT, Comparison, run_workflow
 from train.workflow_stages import Assignment
@@ -94,13 +99,17 @@ def main(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     variants = read_variants(arguments.variants)
     _check(arguments, variants)
+    tests = [held_out_domain(folder) for folder in arguments.test]
+    _check_groups(arguments.target, measured=not tests)
+    source = source_domain(arguments.source)
+    data = _data(arguments)
     labels = arguments.out / "labels"
     target = target_domain(arguments.target, labels)
     target_folder = labels if labels.is_dir() else arguments.target
     task = Assignment(
         source_folders=tuple(arguments.source),
         target_folder=target_folder,
-        source=source_domain(arguments.source),
+        source=source,
         target=target,
         preset_name=arguments.preset,
         network=arguments.network or PRESETS[arguments.preset].network,
@@ -114,7 +123,7 @@ def main(arguments: argparse.Namespace) -> None:
     plan = Comparison(
         variants=variants,
         seeds=arguments.seeds,
-        tests=_tests(arguments.test, target_folder),
+        tests=tests or [held_out_domain(target_folder)],
         most=arguments.most,
         teacher=None if no_student else _teacher(arguments.teacher, variants),
         student=open_bundle().folder,
@@ -122,6 +131,7 @@ def main(arguments: argparse.Namespace) -> None:
         first_stage_only=arguments.first_stage_only,
         errors_only=arguments.errors_only,
     )
+    run_recipe.remember(arguments.out, data)
     results = run_workflow(task, plan, commands=[" ".join(["python -m train", *sys.argv[1:]])])
     sys.stdout.write(what_each_step_gave(results) + f"\n\nWritten: {arguments.out / REPORT}\n")
 
@@ -150,15 +160,48 @@ def _check(arguments: argparse.Namespace, variants: dict[str, Variant]) -> None:
             )
 
 
-def _tests(folders: Sequence[Path], target: Path) -> list[Domain]:
-    if folders:
-        return [held_out_domain(folder) for folder in folders]
+def _data(arguments: argparse.Namespace) -> dict[str, str]:
+    """Say what is learned from; refuse to go on with other data than the folder began with."""
+    out = arguments.out
+    data = {
+        **data_words("source", arguments.source, out=out),
+        **data_words("target", [arguments.target], out=out),
+        **(data_words("labels", arguments.labels, out=out) if arguments.labels else {}),
+    }
+    run_recipe.refuse_another(out, run_recipe.read(out), data, free=frozenset())
+    if needs_teachers(arguments.target):
+        # What the teachers say of one place must not be taken for another's; pictures may be
+        # added until the stages begin.
+        run_recipe.remember(out, {"target": data["target"]})
+    return data
+
+
+def _check_groups(target: Path, *, measured: bool) -> None:
+    """Refuse a target of which, by its groups, nothing could be learned from or `measured`."""
     if is_rendered(target):
+        if measured:
+            raise ConfigError(
+                f"{target} is rendered, and of such a folder nothing is held out; name another one "
+                "with --test, made with another --seed"
+            )
+        return
+    if is_labelled(target):
+        groups, more = groups_in(target), "label more pictures into it, or all anew into another"
+    else:
+        footage = own_footage(target, name="target", licence="the user's own")
+        groups = footage.groups()
+        more = f"give one folder or clip of more than {RUN_PICTURES} pictures, or more of them"
+    held_out = {is_held_out(group) for group in groups}
+    if held_out == {True}:
         raise ConfigError(
-            f"{target} is rendered, and of such a folder nothing is held out; name another one "
-            "with --test, made with another --seed"
+            f"every group of pictures (clip, subfolder or run) in {target} is held out, so there "
+            f"would be nobody to learn from; {more}"
         )
-    return [held_out_domain(target)]
+    if measured and held_out == {False}:
+        raise ConfigError(
+            f"no group of pictures (clip, subfolder or run) in {target} is held out, so there "
+            f"would be nothing to measure in; name a folder with --test, or {more}"
+        )
 
 
 def _teacher(name: str | None, variants: dict[str, Variant]) -> str:

@@ -39,32 +39,51 @@ def weights_of(path: Path) -> dict[str, Tensor]:
     return averaged(path)
 
 
-def start_of(path: Path) -> str:
+def start_of(path: Path | None) -> str:
     """Return what the network of a run or bundle was trained from, a key of `STARTS`.
+
+    None stands for the network as it was published.
 
     Raises:
         ConfigError: the run says nothing that is known.
 
     """
+    if path is None:
+        return PUBLISHED
     shipped = _graph(path)
     if shipped.is_file():
         return shipped_start(shipped) or PUBLISHED
     start = run_recipe.read(path).get("start")
     if start not in STARTS:
         raise ConfigError(
-            f"{path} is no run of `train student`: its {run_recipe.RECIPE} names "
-            f"{'no start' if start is None else f'the start {start}'}; name the --out folder of one"
+            f"{path} is no run of the student: its {run_recipe.RECIPE} names "
+            f"{'no start' if start is None else f'the start {start}'}; name the folder of one, or "
+            "make it again if an older version made it"
         )
     return str(start)
 
 
 def student_from(path: Path | None) -> PoseNet:
-    """Make the student with the weights found there; None leaves it as it was published."""
+    """Make the student with the weights found there; None leaves it as it was published.
+
+    Raises:
+        ConfigError: there are none, or not those of the whole network.
+        BundleError: `pose.onnx` that nobody trains on from.
+
+    """
     if path is None:
         return PoseNet(PUBLISHED).to(device()).eval()
     parameters = weights_of(path)
     network = PoseNet(start_of(path))
-    network.take(parameters)
+    lacking = network.take(parameters)
+    # Of arrays that are still equal, as they are before any training, an exporter writes one.
+    if lacking and not _graph(path).is_file():
+        part, *_ = lacking[0].split(".")
+        raise ConfigError(
+            f"{path} lacks the {part} of the network ({len(lacking)} arrays, the first is "
+            f"{lacking[0]}), as runs do that an older `train adapt` made on a CPU; delete that "
+            "run and start its command again to distil again, or name a whole run or bundle"
+        )
     return network.to(device()).eval()
 
 

@@ -67,7 +67,7 @@ class State:
         """Take over what was saved.
 
         Raises:
-            ConfigError: the run in `folder` trained other parameters.
+            ConfigError: the run in `folder` trained other parameters, or beside other ones.
 
         """
         theirs = {name for name in saved.tensors if name.startswith("weight.")}
@@ -77,6 +77,7 @@ class State:
                 f"the run in {folder} trains other parts of the network: {different[0]} is only "
                 f"{'there' if different[0] in theirs else 'in this one'}; choose a new folder"
             )
+        self._require_same_rest(saved, folder)
         with torch.no_grad():
             for name, value in self.trained.items():
                 value.copy_(saved.tensors[f"weight.{name}"])
@@ -85,6 +86,22 @@ class State:
                     self.optimiser.state[value] = self._moments(name, value, saved)
             for name, buffer in self.buffers.items():
                 buffer.copy_(saved.tensors.get(f"buffer.{name}", buffer))
+
+    def _require_same_rest(self, saved: Checkpoint, folder: Path) -> None:
+        """Refuse to train on beside parameters that are not those which the run began beside."""
+        for name in self.average.keys() - self.trained.keys():
+            ours, theirs = self.average[name], saved.tensors.get(f"average.{name}")
+            if theirs is None:
+                raise ConfigError(
+                    f"the run in {folder} lacks {name}, a part of the network that it does not "
+                    "train and that an older version left out; delete that folder and start the "
+                    "same command again"
+                )
+            if not torch.equal(theirs.to(ours.device), ours):
+                raise ConfigError(
+                    f"the run in {folder} began with another {name}, which it does not train; "
+                    "begin with the network that it began with, or choose a new folder"
+                )
 
     def _moments(self, name: str, value: Tensor, saved: Checkpoint) -> dict[str, Tensor]:
         updates = saved.tensors.get(f"updates.{name}", torch.tensor(float(saved.step)))

@@ -23,12 +23,13 @@ from train.ablation import Variant
 from train.adapt_stage import Plan, adapt_in_turn, method_of
 from train.adaptation_methods import read_method, require_selectable
 from train.confidence import markdown_table
+from train.data_words import data_words, needs_teachers
 from train.domain_errors import FLAT, POSITION, errors_in, reading_of
 from train.domains import Domain, held_out_domain, source_domain, target_domain
 from train.fit import Batch, Schedule
 from train.forgetting import ForgettingMeter, Reading
 from train.label_cache import is_labelled
-from train.mim_run import NETWORKS
+from train.mim_run import NETWORKS, STUDENT
 from train.pose_data import RealPeople
 from train.synth.dataset import is_rendered
 from train.workflow_stages import (
@@ -37,6 +38,7 @@ from train.workflow_stages import (
     new_network,
     share_of_rate,
     supply_for,
+    words_of,
 )
 
 READINGS: Final = "forgetting.jsonl"
@@ -74,13 +76,8 @@ class _Begun:
     name: str
     """One of `train.mim_run.NETWORKS`."""
     begin: Path | None
-    """Where the student's fixed part is from, as in `Assignment`."""
+    """Where the student's fixed part is from, as in `Assignment`: the run itself."""
     network: nn.Module
-
-    @property
-    def words(self) -> dict[str, object]:
-        """Say what a run of this network is known by, for the next that begins with it."""
-        return {"network": self.name, "begin": self.begin}
 
 
 def follow(course: Course) -> None:
@@ -98,14 +95,17 @@ def follow(course: Course) -> None:
     source = source_domain(course.source_folders)
     tests = _tests(course)
     recipe = _recipe(course)
+    for number, path in enumerate(course.targets, start=1):
+        if needs_teachers(path):
+            # What the teachers say of one place must not be taken for another's.
+            run_recipe.remember(course.out, {f"target {number}": path.resolve()})
     # The teachers may now label for hours: whatever can be refused without them has been.
     tasks = {
         name: _assignment(course, begun, name, path, source)
         for name, path in zip(names, course.targets, strict=True)
     }
     tests += _held_out(course, tasks)
-    course.out.mkdir(parents=True, exist_ok=True)
-    run_recipe.write(course.out, recipe)
+    run_recipe.remember(course.out, recipe)
     meter = ForgettingMeter(course.out / READINGS, bound_mm=course.bound_mm)
     known = {reading.stage: reading.errors for reading in meter.readings}
 
@@ -128,7 +128,13 @@ def follow(course: Course) -> None:
         Plan(
             method=course.method,
             schedule=Schedule(steps=effort.steps, learning_rate=course.learning_rate),
-            options=effort.options({"variant": course.method, **begun.words, "seed": course.seed}),
+            options=effort.options(
+                {
+                    "variant": course.method,
+                    **words_of(begun.name, begun.begin),
+                    "seed": course.seed,
+                }
+            ),
             share_of_rate=share_of_rate(begun.name),
         ),
         course.out / "second",
@@ -195,14 +201,13 @@ def _begun(folder: Path) -> _Begun:
             f"the run in {folder} stopped after step {saved.step} of {steps}, and another target "
             "follows only a finished one; first start the command again that began it"
         )
-    recipe = run_recipe.read(folder)
-    name, begin = recipe.get("network", "nothing"), recipe.get("begin", "None")
+    name = run_recipe.read(folder).get("network", "nothing")
     if name not in NETWORKS:
         raise ConfigError(
             f"{folder / run_recipe.RECIPE} gives the network as {name}, known are "
             f"{', '.join(NETWORKS)}; name a run that `python -m train adapt` made"
         )
-    begin = None if begin == "None" else Path(begin)
+    begin = folder.resolve() if name == STUDENT else None
     network = new_network(name, begin)
     network.load_state_dict(average, strict=False)
     return _Begun(name=name, begin=begin, network=network.eval())
@@ -232,21 +237,22 @@ def _recipe(course: Course) -> dict[str, object]:
     Targets and folders to measure in may be added.
     """
     digest = hashlib.sha256((course.begin / checkpoint.TENSORS).read_bytes()).hexdigest()
-    now = {
+    now: dict[str, object] = {
         "begin": f"{course.begin.resolve().name}, sha256 {digest[:12]}",
-        "source": ", ".join(str(folder.resolve()) for folder in course.source_folders),
+        **data_words("source", course.source_folders, out=course.out),
         "method": course.method,
         "preset": course.preset_name,
         "share_of_steps": course.share_of_steps,
         "learning_rate": course.learning_rate,
         "seed": course.seed,
         "most": course.most,
-        **{f"target {n}": path.resolve() for n, path in enumerate(course.targets, start=1)},
-        **{f"test {path.resolve().name}": path.resolve() for path in course.test_folders},
     }
-    before = run_recipe.read(course.out)
-    run_recipe.refuse_another(course.out, before, now, free=frozenset())
-    return {**before, **now}
+    for number, path in enumerate(course.targets, start=1):
+        now |= data_words(f"target {number}", [path], out=course.out)
+    for path in course.test_folders:
+        now |= data_words(f"test {path.resolve().name}", [path], out=course.out)
+    run_recipe.refuse_another(course.out, run_recipe.read(course.out), now, free=frozenset())
+    return now
 
 
 def _assignment(course: Course, begun: _Begun, name: str, path: Path, source: Domain) -> Assignment:

@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset
 from train.label_cache import read_labels
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
-from train.ssd import INPUT_PX, PAD_VALUE
+from train.ssd import INPUT_PX, MEAN, PAD_VALUE, STD
 from train.stream import batch_numbers, sample_rngs
 from train.synth.dataset import Chunk, read_chunk
 
@@ -234,7 +234,8 @@ def _fit(
         image = image[:, ::-1]
         people, unsure = _mirror(people), _mirror(unsure)
     pixels = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32)
-    return pixels / 127.5 - 1, _padded(people), _padded(unsure)
+    mean, std = (np.array(value, np.float32)[:, None, None] for value in (MEAN, STD))
+    return (pixels / 255 - mean) / std, _padded(people), _padded(unsure)
 
 
 def _place(

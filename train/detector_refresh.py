@@ -34,6 +34,7 @@ from train.label_cache import is_labelled
 from train.mim_run import STUDENT
 from train.report_results import Row
 from train.report_rows import measured
+from train.spread import spread
 from train.synth.dataset import is_rendered
 from train.workflow_stages import Assignment, share_of_rate
 
@@ -143,7 +144,7 @@ def _count(network: DetectorNet, folder: Path, *, most: int) -> _Counted:
         )
     spec = open_bundle().manifest.networks.detector
     judged = []
-    for number in range(0, len(scenes), max(len(scenes) // most, 1))[:most]:
+    for number in spread(len(scenes), most):
         scene = scenes.scene(number)
         views = views_of(scene.image.shape[1], scene.image.shape[0])
         people = find_people(_InTorch(network), spec, scene.image, views, DetectSettings())

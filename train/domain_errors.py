@@ -31,6 +31,7 @@ from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import Batch, People, collate
 from train.report_results import Row
 from train.report_rows import measured
+from train.spread import spread
 from train.stream import shown
 from train.student import INPUT_SIZE_PX
 
@@ -70,8 +71,7 @@ def batches_for(network: nn.Module, people: People, *, most: int) -> Iterator[Ba
 
 def crops_of(people: People, *, most: int) -> list[TrainingCrop]:
     """Cut at most so many people, evenly spread, about their true places."""
-    step = max(len(people) // most, 1)
-    chosen = (people.person(number) for number in range(0, len(people), step)[:most])
+    chosen = (people.person(number) for number in spread(len(people), most))
     return [cut_crop(person, region_of_body(person.reach_px)) for person in chosen]
 
 

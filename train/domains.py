@@ -18,7 +18,7 @@ from train.label_cache import is_labelled, read_labels
 from train.labelling import label_source
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.report_results import DataSet
-from train.sources import VIDEO_ENDINGS, Source, own_pictures, own_video
+from train.sources import own_footage
 from train.synth.dataset import is_rendered
 
 _RENDERED_LICENCE: Final = "rendered here; anny bodies Apache-2.0 and CC0 1.0"
@@ -85,19 +85,8 @@ def held_out_domain(folder: Path, *, role: str = "test") -> Domain:
 
 def label(path: Path, out: Path) -> Path:
     """Let the teachers look at pictures or a video; go on where an earlier run stopped."""
-    source: Source
-    if path.is_file() or (path.is_dir() and _holds_video(path)):
-        source = own_video(path, name="target", licence="the user's own", every=1)
-    elif path.is_dir():
-        source = own_pictures(path, name="target", licence="the user's own")
-    else:
-        raise SourceError(f"there is no {path}; name a folder of pictures, or a video")
-    label_source(source, out)
+    label_source(own_footage(path, name="target", licence="the user's own"), out)
     return out
-
-
-def _holds_video(folder: Path) -> bool:
-    return any(path.suffix.lower() in VIDEO_ENDINGS for path in folder.iterdir())
 
 
 def _domain(

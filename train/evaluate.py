@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from edge_pose import skeleton
+from edge_pose.errors import SourceError
 from train.calibrate import fit_calibration
 from train.confidence import (
     Reliability,
@@ -36,6 +37,7 @@ from train.pose_data import People, RealPeople, RenderedPeople
 from train.pose_loss import SCORE_RADIUS_PX
 from train.report_figures import reliability_chart
 from train.report_rows import honesty
+from train.spread import spread
 from train.student import INPUT_SIZE_PX
 
 
@@ -55,18 +57,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Measure, or calibrate."""
+    """Measure, or calibrate.
+
+    Raises:
+        SourceError: there is nobody to measure.
+
+    """
     kinds: list[tuple[str, People]] = [
         (f"rendered {folder.name}", RenderedPeople(folder)) for folder in arguments.rendered
     ]
     if arguments.real:
-        kinds.append(("real, held out", RealPeople(arguments.real, held_out=True)))
+        held_out = RealPeople(arguments.real, held_out=True)
+        if not len(held_out):
+            raise SourceError(
+                f"nobody in {', '.join(map(str, arguments.real))} is of a group held out from "
+                "training, so there is nobody to measure; label more pictures into it, or name it "
+                "with --unseen if the network never learned from it"
+            )
+        kinds.append(("real, held out", held_out))
     if arguments.unseen:
         kinds.append(("real, never trained on", RealPeople(arguments.unseen, held_out=None)))
     found = {}
     for name, people in kinds:
-        step = max(len(people) // arguments.most, 1)
-        indices = range(0, len(people), step)[: arguments.most]
+        if not len(people):
+            raise SourceError(f"there is nobody to measure as {name!r}; name folders of people")
+        indices = spread(len(people), arguments.most)
         found[name] = predict(arguments.network, people, indices, threads=arguments.threads)
     if arguments.fit_scores is not None:
         arguments.fit_scores.write_text(json.dumps(_calibrate(list(found.values())), indent=1))

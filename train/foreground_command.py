@@ -33,6 +33,7 @@ from train.foreground import (
 from train.foreground_camera import FEWEST_FRAMES, learn_background
 from train.foreground_scenes import mark_of
 from train.label_cache import LabelledImage, LabelledPerson, read_labels
+from train.picture_runs import whole_of
 from train.teacher_people import iou
 
 _FRAME_MARK: Final = "#"
@@ -98,8 +99,8 @@ def read_left_out(path: Path) -> frozenset[int]:
 def judge(
     images: Iterator[LabelledImage],
 ) -> Iterator[tuple[str, LabelledPerson, MaskQuality]]:
-    """Yield name, label and quality of each person's mask; a group must come in one piece."""
-    for _, members in groupby(images, key=lambda image: image.group):
+    """Yield name, label and quality of each person's mask; a clip must come in one piece."""
+    for _, members in groupby(images, key=lambda image: whole_of(image.group)):
         group = list(members)
         is_clip = all(_FRAME_MARK in image.key for image in group)
         moved = moving(group) if is_clip else [None] * len(group)

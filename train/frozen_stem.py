@@ -2,19 +2,21 @@
 
 On a CPU, ONNX Runtime goes through a stem at high resolution several times faster than torch does.
 In: torch modules and their input size.  Out: a file, and from it a callable on arrays, for where
-batches are made, or a module that stands in the place of the stem.
+batches are made, or a module that stands in the place of the stem and keeps its weights.
 """
 
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor, nn
+
+from edge_pose.errors import ConfigError
 
 
 class _Chain(nn.Module):
@@ -85,24 +87,52 @@ def stand_in(stem: nn.Module, size_px: int, cache: Path) -> nn.Module:
         part = path.with_suffix(f".{os.getpid()}.part")
         export_stem([stem], size_px, part)
         part.replace(path)
-    return OnnxStem(path)
+    return OnnxStem(stem, path)
 
 
-class OnnxStem(nn.Module):
-    """A stem on disk in the place of a torch module, [map at stride 32] from pictures.
+class StandIn(nn.Module):
+    """Answers in the place of a frozen stem and keeps its weights, so that a run has them too.
 
-    Nothing of it can be trained, and copies of a network share it.
+    Nothing of it can be trained or replaced, and copies of a network share it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file."""
+    def __init__(self, stem: nn.Module, answer: Callable[[Tensor], list[Tensor]]) -> None:
+        """Take over the weights of `stem` under their names."""
         super().__init__()
-        self._run = FrozenStem(path)()
+        for name, part in stem.named_children():
+            self.add_module(name, part)
+        for name, value in stem.named_parameters(recurse=False):
+            self.register_parameter(name, value)
+        self._answer = answer
+        self.register_load_state_dict_pre_hook(_refuse_another_stem)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the one map of pictures [batch, 3, S, S], as a graph that answers several."""
-        return [torch.from_numpy(self._run(image.detach().numpy()))]
+        """Return what the stem says of pictures [batch, 3, S, S]."""
+        return self._answer(image)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> "OnnxStem":
+    def __deepcopy__(self, memo: dict[int, object]) -> "StandIn":
         """Share what no training can change."""
         return self
+
+
+class OnnxStem(StandIn):
+    """A stem on disk in the place of a torch module, [map at stride 32] from pictures."""
+
+    def __init__(self, stem: nn.Module, path: Path) -> None:
+        """Open the file that was made of `stem`."""
+        run = FrozenStem(path)()
+        super().__init__(stem, lambda image: [torch.from_numpy(run(image.detach().numpy()))])
+
+
+def _refuse_another_stem(
+    module: nn.Module, weights: Mapping[str, Tensor], prefix: str, *_rest: object
+) -> None:
+    """Refuse weights behind which another stem would answer than they were trained with."""
+    for name, ours in module.state_dict().items():
+        theirs = weights.get(prefix + name)
+        if theirs is not None and not torch.equal(theirs.to(ours.device), ours):
+            raise ConfigError(
+                f"the weights to go on with were trained behind another stem ({prefix + name} "
+                "differs) than the network here has, which began elsewhere; begin where they "
+                "began, or start anew in another --out folder"
+            )

@@ -5,7 +5,6 @@ In: `detector.onnx` and folders from `train synth` and `train label`.  Out: one 
 """
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +13,7 @@ from edge_pose.bundle import open_bundle
 from edge_pose.engines.onnx import OnnxEngine
 from train.detector_data import RealScenes, RenderedScenes, Scenes
 from train.inventions import Square, find_inventions, write_inventions
+from train.spread import spread
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.real:
         kinds.append(RealScenes(arguments.real, held_out=False))
     for scenes in kinds:
-        step = max(len(scenes) // arguments.most, 1)
-        numbers = list(islice(range(0, len(scenes), step), arguments.most))
+        numbers = spread(len(scenes), arguments.most)
         pictures += len(numbers)
         watched = tqdm(numbers, unit="picture")
         squares += find_inventions(engine, bundle.manifest.networks.detector, scenes, watched)

@@ -81,6 +81,11 @@ def is_labelled(folder: Path) -> bool:
     return bool(_shards(folder))
 
 
+def groups_in(folder: Path) -> frozenset[str]:
+    """Name the groups of the pictures labelled in a folder; none where there are no labels."""
+    return _words(folder, "group")
+
+
 class LabelFolder:
     """A folder of shards that grows; what is in it stays in it."""
 
@@ -105,11 +110,7 @@ class LabelFolder:
 
     def done(self) -> frozenset[str]:
         """Return the keys of the pictures that need no more work."""
-        keys: set[str] = set()
-        for shard in _shards(self._folder):
-            with np.load(shard) as arrays:
-                keys.update(arrays["key"].tolist())
-        return frozenset(keys)
+        return _words(self._folder, "key")
 
     def add(self, image: LabelledImage) -> None:
         """Add a picture; every so many are written."""
@@ -187,6 +188,15 @@ def encode_mask(mask: UInt8[np.ndarray, "height width"]) -> bytes:
 
 def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("labels-?????.npz"))
+
+
+def _words(folder: Path, name: str) -> frozenset[str]:
+    """Read one array of words of all shards, and no picture."""
+    found: set[str] = set()
+    for shard in _shards(folder):
+        with np.load(shard) as arrays:
+            found.update(arrays[name].tolist())
+    return frozenset(found)
 
 
 def _pack(images: Sequence[LabelledImage]) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 In: a `Source`.  Out: shards of `train.label_cache`.
 """
 
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -31,19 +30,23 @@ def label_source(
     Args:
         source: pictures.
         out: folder of labels, new or to be continued.
-        limit: stop after so many pictures of the source.
+        limit: stop after so many pictures of the source, labelled before or now.
         most_people: labelled in a picture.
         cache: where model files lie.
+
+    Raises:
+        SourceError: a file of the source cannot be read, or the folder holds other labels.
 
     """
     folder = LabelFolder(out, teachers=TEACHERS)
     done = folder.done()
     teacher = Teacher(cache=cache, most_people=most_people)
     total = len(source) if limit is None else min(len(source), limit)
-    pictures = source.pictures(skip=done)
-    remaining = max(total - len(done), 0)
+    # A guess for the bar alone: headers promise wrongly, and what is done may be gone by now.
+    remaining = max(total - sum(key.startswith(f"{source.name}/") for key in done), 0)
+    pictures = source.pictures(skip=done, limit=limit)
     try:
-        for picture in tqdm(islice(pictures, remaining), total=remaining, desc=source.name):
+        for picture in tqdm(pictures, total=remaining or None, desc=source.name):
             folder.add(teacher.label(picture))
     finally:
         folder.flush()

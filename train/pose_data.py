@@ -1,14 +1,15 @@
 """Batches for the pose network: rendered people with 3D truth, real ones with 2D, and nobody.
 
 In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded
-stream of batches (dicts of tensors).  Real groups (a clip, a scene) are held out whole, by a hash
-of their name.
+stream of batches (dicts of tensors).  Real groups (a clip, a scene, a run of pictures) are held
+out whole, by their name alone.
 """
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -20,6 +21,7 @@ from torch.utils.data import IterableDataset
 
 from edge_pose import skeleton
 from train.label_cache import LabelledImage, LabelledPerson, read_labels
+from train.picture_runs import goes_on, run_number
 from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
 from train.reach import reach_of
 from train.stream import batch_numbers, sample_rngs
@@ -159,13 +161,14 @@ class RealPeople:
     def clip(self, index: int, frames: int) -> list[Person]:
         """Look at one person's place in this and the next pictures of the same group.
 
-        A group that ends too soon stays at its last picture.  Only the first has joints.
+        Runs of one clip go on into each other.  A group that ends too soon stays at its last
+        picture.  Only the first has joints.
         """
         number, _ = self._people[index]
         first = self.person(index)
         clip = [first]
-        for image in self._images[number + 1 : number + frames]:
-            if image.group != self._images[number].group:
+        for before, image in pairwise(self._images[number : number + frames]):
+            if not goes_on(before.group, image.group):
                 break
             clip.append(
                 replace(
@@ -235,8 +238,10 @@ def _is_sound(label: LabelledPerson) -> bool:
 
 
 def is_held_out(group: str) -> bool:
-    """Tell whether a real group is kept for evaluation."""
-    return zlib.crc32(group.encode()) % _HELD_OUT_SHARE == 0
+    """Tell whether a real group is kept for evaluation; of the first two runs the second is."""
+    run = run_number(group)
+    lot = zlib.crc32(group.encode()) if run is None else run - 1
+    return lot % _HELD_OUT_SHARE == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,12 @@ def read(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def remember(folder: Path, words: Mapping[str, Any]) -> None:
+    """Add words to the recipe of a folder, which is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder, {**read(folder), **words})
+
+
 def write(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Write the recipe of a run, whole or not at all."""
     part = folder / f"{RECIPE}.part"

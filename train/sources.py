@@ -2,13 +2,15 @@
 
 In: a path given by the user.  Out: a `Source`, which knows its licence and its size and yields
 `Picture`s, each with a stable key (for caches) and a group: pictures of one group show the same
-clip, day or scene, so a split into training and validation must go by group.
+clip, day or scene, so a split into training and validation must go by group.  Where all of the
+user's own footage is one folder or one clip, runs of neighbours are its groups.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -19,6 +21,7 @@ from jaxtyping import Float32, UInt8
 
 from edge_pose.errors import SourceError
 from train.given_points import NamedPoint, read_given_points
+from train.picture_runs import RUN_PICTURES, run_of
 
 PICTURE_ENDINGS: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 VIDEO_ENDINGS: Final = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
@@ -75,10 +78,21 @@ class Source(Protocol):
         """The licence as its authors state it, with what is uncertain about it."""
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the pictures, as far as that can be told without reading them."""
 
-    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
-        """Yield the pictures in a fixed order, but for those whose keys are to be skipped."""
+    def groups(self) -> frozenset[str]:
+        """Name the groups; of runs of one clip the first two stand for all."""
+
+    def pictures(
+        self, skip: AbstractSet[str] = frozenset(), *, limit: int | None = None
+    ) -> Iterator[Picture]:
+        """Yield the pictures in a fixed order.
+
+        Args:
+            skip: keys of those to leave out.
+            limit: look only at so many from the first on, left out or not.
+
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +124,22 @@ class Stills:
     name: str
     licence: str
     files: tuple[Still, ...]
+    in_runs: bool = False
+    """Whether runs of neighbours are the groups of the pictures."""
 
     def __len__(self) -> int:
         """Count the pictures."""
         return len(self.files)
 
-    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
+    def groups(self) -> frozenset[str]:
+        """Name the groups."""
+        return frozenset(self._group(number) for number in range(len(self)))
+
+    def pictures(
+        self, skip: AbstractSet[str] = frozenset(), *, limit: int | None = None
+    ) -> Iterator[Picture]:
         """Read the pictures one by one."""
-        for still in self.files:
+        for number, still in enumerate(self.files[:limit]):
             if still.key in skip:
                 continue
             image = cv2.imread(str(still.path), cv2.IMREAD_COLOR)
@@ -131,41 +153,72 @@ class Stills:
                 source=self.name,
                 licence=self.licence,
                 key=still.key,
-                group=still.group,
+                group=self._group(number),
                 boxes=tuple(_in_pixels(row, width, height) for row in still.boxes),
                 points=still.points_in(width, height),
             )
 
+    def _group(self, number: int) -> str:
+        whole = self.files[number].group
+        return run_of(whole, number) if self.in_runs else whole
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clips:
-    """A source made of video files; each clip is a group."""
+    """A source made of video files; each clip is a group, or several."""
 
     name: str
     licence: str
     files: tuple[Path, ...]
     every: int
     """1 for every frame, 4 for every fourth."""
+    in_runs: bool = False
+    """Whether runs of neighbours are the groups of a clip."""
 
     def __len__(self) -> int:
         """Count the frames to come, by what the files' headers promise."""
         return sum(-(-_promised_frames(path) // self.every) for path in self.files)
 
-    def pictures(self, skip: AbstractSet[str] = frozenset()) -> Iterator[Picture]:
+    def groups(self) -> frozenset[str]:
+        """Name the groups; of runs of one clip the first two stand for all."""
+        if self.in_runs:
+            # A header may promise anything, so the frames themselves are looked at.
+            return frozenset(picture.group for picture in self.pictures(limit=RUN_PICTURES + 1))
+        return frozenset(self._whole(path) for path in self.files)
+
+    def pictures(
+        self, skip: AbstractSet[str] = frozenset(), *, limit: int | None = None
+    ) -> Iterator[Picture]:
         """Decode the clips one by one."""
+        for capture, path, number in islice(self._grabbed(), limit):
+            whole = self._whole(path)
+            key = f"{whole}#{number:06d}"
+            if key not in skip:
+                yield Picture(
+                    image=_decoded(capture, path, number),
+                    source=self.name,
+                    licence=self.licence,
+                    key=key,
+                    group=run_of(whole, number // self.every) if self.in_runs else whole,
+                )
+
+    def _grabbed(self) -> Iterator[tuple[cv2.VideoCapture, Path, int]]:
+        """Stop at every frame to be had, ready to be decoded."""
         for path in self.files:
             capture = _open_video(path)
-            group = f"{self.name}/{path.stem}"
             number = 0
             while capture.grab():
-                key = f"{group}#{number:06d}"
-                if number % self.every == 0 and key not in skip:
-                    image = _decoded(capture, path, number)
-                    yield Picture(
-                        image=image, source=self.name, licence=self.licence, key=key, group=group
-                    )
+                if number % self.every == 0:
+                    yield capture, path, number
                 number += 1
             capture.release()
+            if not number:
+                raise SourceError(
+                    f"no frame of {path} can be read; convert it to MP4 and repeat, or remove it"
+                )
+
+    def _whole(self, path: Path) -> str:
+        return f"{self.name}/{path.stem}"
 
 
 def workers(folder: Path) -> Stills:
@@ -255,7 +308,7 @@ def walking_man(folder: Path, *, every: int = 1) -> Clips:
 
 
 def own_pictures(folder: Path, *, name: str, licence: str) -> Stills:
-    """Read a folder of the user's own pictures; its subfolders are the groups."""
+    """Read a folder of the user's own pictures; several subfolders are the groups."""
     paths = tuple(
         path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS
     )
@@ -274,13 +327,23 @@ def own_pictures(folder: Path, *, name: str, licence: str) -> Stills:
             )
             for path in paths
         ),
+        in_runs=len({path.parent for path in paths}) == 1,
     )
 
 
 def own_video(path: Path, *, name: str, licence: str, every: int = 1) -> Clips:
-    """Read a video of the user's own, or all videos in a folder."""
+    """Read a video of the user's own, or all videos in a folder; several are the groups."""
     files = _files(path, VIDEO_ENDINGS) if path.is_dir() else (path,)
-    return Clips(name=name, licence=licence, files=files, every=every)
+    return Clips(name=name, licence=licence, files=files, every=every, in_runs=len(files) == 1)
+
+
+def own_footage(path: Path, *, name: str, licence: str) -> Stills | Clips:
+    """Read a folder of the user's own pictures or videos, or a video, whichever is there."""
+    if path.is_file() or (path.is_dir() and _holds_video(path)):
+        return own_video(path, name=name, licence=licence)
+    if path.is_dir():
+        return own_pictures(path, name=name, licence=licence)
+    raise SourceError(f"there is no {path}; name a folder of pictures, or a video")
 
 
 STILL_SETS: Final[Mapping[str, Callable[[Path], Stills]]] = MappingProxyType(
@@ -313,6 +376,10 @@ def _files(folder: Path, endings: AbstractSet[str] = PICTURE_ENDINGS) -> tuple[P
     if not paths:
         raise SourceError(f"{folder} holds no {', '.join(sorted(endings))} files; name another")
     return paths
+
+
+def _holds_video(folder: Path) -> bool:
+    return any(path.suffix.lower() in VIDEO_ENDINGS for path in folder.iterdir())
 
 
 def _lines(path: Path) -> list[str]:

