@@ -100,6 +100,24 @@ def test_two_tracks_that_meet_on_one_person_become_the_one_that_was_there() -> N
     assert numbers([track for track in tracks if track.visible]) == [1]
 
 
+def test_whoever_was_reported_is_not_given_up_for_a_double_of_theirs() -> None:
+    tracker = Tracker(TrackSettings())
+    person = pose_at(300)
+    seen = tracker.propose(0, [detection_of(person)], frame_size_px=SIZE, views=WHOLE)
+    assert numbers(tracker.update(0, seen, [person])) == [1]
+    # A second box leads to a pose that is not yet alike enough to be the same person's...
+    other = pose_at(340)
+    boxes = [detection_of(person), detection_of(other, 0.5)]
+    seen = tracker.propose(33 * MS, boxes, frame_size_px=SIZE, views=WHOLE)
+    assert numbers(tracker.update(33 * MS, seen, [person, other])) == [1]
+    assert tracker.memory_size == 2
+    # ... and then both looks show one, nearer to the double.
+    seen = tracker.propose(66 * MS, None, frame_size_px=SIZE, views=[])
+    assert len(seen) == 2
+    tracks = tracker.update(66 * MS, seen, [pose_at(322), pose_at(323)])
+    assert [(track.number, track.visible) for track in tracks] == [(1, True)]
+
+
 def test_two_crops_of_one_person_are_one_sighting() -> None:
     tracker = Tracker(TrackSettings())
     person = pose_at(300)
