@@ -44,6 +44,16 @@ def test_so_many_of_all_are_measured_as_reach_from_the_first_to_the_last(tmp_pat
     assert found[0] == found[1]
 
 
+def test_a_network_that_is_not_there_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learned = labelled_folder(tmp_path / "line", 2, group="line/clip#run-0001")
+    missing = tmp_path / "student" / "pose.onnx"
+    assert main(["evaluate", "--network", str(missing), "--real", str(learned)]) == EXIT_OPERATOR
+    said = capsys.readouterr().err
+    assert f"there is no network {missing}; `python -m export graph` makes one" in said
+
+
 def test_where_nobody_is_held_out_a_sentence_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,6 +166,9 @@ def test_a_secret_is_handed_over_and_one_that_is_missing_is_named(systemd: Syste
 def test_root_asks_with_the_secrets_of_the_service(systemd: Systemd) -> None:
     said = systemd.run(PROGRAM, "check", "--config", "/etc/edge-pose/known.toml")
     assert re.search(r"(?m)^ok +broker +mqtt://127.* lets us in", said), said
+    settings = ("--config", "/etc/edge-pose/known.toml", "--port", "0")
+    said = systemd.run("timeout", "10", PROGRAM, "view", *settings)
+    assert "http://127.0.0.1:" in said
 
 
 def test_root_removes_what_waits_for_the_broker_in_the_folder_of_the_service(

@@ -14,6 +14,7 @@ import onnxruntime
 from jaxtyping import Bool, Float32
 
 from edge_pose.crop import apply_affine
+from edge_pose.errors import ConfigError
 from edge_pose.region import FIRST_LOOKS, region_of_body, region_of_box
 from train.pose_augment import TrainingCrop, cut_crop
 from train.pose_data import People
@@ -73,7 +74,14 @@ def predict(network: Path, people: People, indices: Sequence[int], *, threads: i
 
 
 def open_network(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
-    """Open an ONNX file for the CPU."""
+    """Open an ONNX file for the CPU.
+
+    Raises:
+        ConfigError: there is no such file.
+
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no network {path}; `python -m export graph` makes one")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
