@@ -39,7 +39,9 @@ _OWN_CROP: Final = 0.1
 likeness cannot.
 """
 _REPORTED: Final = 0.3
-"""Added for whoever was reported: a double of theirs of which nobody heard does not take over."""
+"""Added to that for whoever was reported: a double of theirs of which nobody heard does not take
+over.
+"""
 _VELOCITY_SETTLES_S: Final = 0.15
 _JUDGED_BY: Final = 10
 """So many sightings say what somebody's poses are worth."""
@@ -230,8 +232,8 @@ def fit(
 ) -> Float64[np.ndarray, "tracks sightings"]:
     """How well each sighting fits where each track should be by now; 0 where it does not.
 
-    What comes from a track's own crop fits it a little better, by habit, and so does anything fit
-    whoever was reported.
+    What comes from a track's own crop fits it a little better, by habit, and better still whoever
+    was reported.
     """
     if not tracks or not sightings:
         return np.zeros((len(tracks), len(sightings)))
@@ -256,7 +258,7 @@ def fit(
         [[track.may_be(sighting.pose, at_ns) for sighting in sightings] for track in tracks]
     )
     reported = np.array([[track.number is not None] for track in tracks])
-    habit = _OWN_CROP * own + _REPORTED * reported
+    habit = own * (_OWN_CROP + _REPORTED * reported)
     return np.where(possible & (likeness >= LEAST_LIKENESS), likeness + habit, 0.0)
 
 
