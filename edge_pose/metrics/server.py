@@ -6,7 +6,6 @@ that somebody asks, or does not finish asking, reaches the loop.
 
 import json
 import logging
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from edge_pose.address import in_url, names_this_machine
+from edge_pose.address import family_of, in_url, names_this_machine
 from edge_pose.config import MetricsConfig
 from edge_pose.errors import ConfigError
 from edge_pose.metrics.exposition import CONTENT_TYPE, text
@@ -60,7 +59,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # whoever dawdles is not waited for at the end
 
     def __init__(self, host: str, port: int, watched: Watched) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family = family_of(host)
         self._free = threading.BoundedSemaphore(AT_ONCE)
         super().__init__((host, port), partial(_Handler, watched))
 

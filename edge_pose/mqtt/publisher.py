@@ -159,5 +159,8 @@ class Publisher:
         log.warning(
             "We do not hear %s at the broker %s (%s), so when another camera of this device stops, "
             "it says offline there until we connect again; let the broker's access list allow us "
-            "to read it", self._topics.device_status, self._broker.url, reason,
-        )  # fmt: skip
+            "to read it",
+            self._topics.device_status,
+            self._broker.url,
+            reason,
+        )

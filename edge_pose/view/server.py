@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Final
 
-from edge_pose.address import Broker, in_url, names_this_machine
+from edge_pose.address import Broker, family_of, in_url, names_this_machine
 from edge_pose.errors import ConfigError
 from edge_pose.mqtt import Subscription
 from edge_pose.view.hub import Hub
@@ -78,7 +77,7 @@ class _Server(ThreadingHTTPServer):
     """Serves each request in a thread; one that fails concerns nobody else."""
 
     def __init__(self, host: str, port: int, hub: Hub) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.address_family = family_of(host)
         super().__init__((host, port), partial(_Handler, hub))
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - as in the base class
