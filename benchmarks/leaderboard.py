@@ -1,6 +1,7 @@
 """Our tiers beside MediaPipe's three networks, on every set that none of them was trained on.
 
     python -m benchmarks.leaderboard --rendered OTHER DOCK --real LABELS … --desk DIR [--by-others]
+        [--covered]
 
 In: folders of `train synth` and `train label` (of these the groups held out), the unpacked desk
 sessions, bundles.  Out: a Markdown table, a row a network and a column a set, with 95 % bootstrap
@@ -9,6 +10,7 @@ intervals.  Everybody sees the same squares, so networks are compared and not wh
 
 Ours is what a bundle ships.  MediaPipe's networks are its published weights in our own graph, with
 heat maps that sharpen: what they say of 25 joints is a fixed sum of what they say of their 33.
+With `--covered` every person is shown once more with something before them (`train.boards`).
 Real labels are the heavy network's own opinion, so that in 2D `heavy` marks its own homework; at
 the desk it does not with `--by-others`.
 """
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -35,16 +37,23 @@ from edge_pose.errors import EdgePoseError
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose
 from train import desk
+from train.boards import hide
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
-from train.domain_errors import ALIGNED, FLAT, POSITION, errors_in
+from train.domain_errors import ALIGNED, FLAT, POSITION, crops_of, errors_in, errors_of
 from train.domains import held_out_domain
 from train.holdout import open_network
+from train.pose_augment import TrainingCrop
+from train.pose_data import Batch, People, collate
+from train.stream import shown
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
 DIGITS: Final = {POSITION: 0, ALIGNED: 0, FLAT: 2}
 ROUNDS: Final = 30
 _CERTAIN: Final = 1e-6
+_AT_ONCE: Final = 64
+_FEWEST_HIDDEN: Final = 4
+_COVERS_TRIED: Final = 20
 _SURE: Final = ("scores", "presence")
 _SAID: Final = ("joints_px", "joints_m", "reach_px", *_SURE)
 
@@ -136,10 +145,40 @@ def times_of(entries: Sequence[Entry]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def covered_crops(people: People, most: int) -> list[TrainingCrop]:
+    """Cut people as `errors_in` does and put something before each, the same for every network.
+
+    Whom a first try hides nothing of, or too much, is tried again; who cannot be covered is left.
+    """
+    covered = []
+    for number, crop in enumerate(crops_of(people, most=most)):
+        rng = np.random.default_rng(number)
+        for _ in range(_COVERS_TRIED):
+            image = np.ascontiguousarray(crop.image[::-1].transpose(1, 2, 0))
+            image, in_sight, _ = hide(image, crop.joints_px, crop.visible, None, rng)
+            if crop.visible.sum() - in_sight.sum() >= _FEWEST_HIDDEN:
+                rgb = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
+                covered.append(replace(crop, image=rgb, visible=in_sight))
+                break
+    return covered
+
+
+def batches_of(crops: list[TrainingCrop]) -> list[Batch]:
+    """Stack crops, a few at a time."""
+    return [
+        shown(collate(crops[first : first + _AT_ONCE], None), torch.device("cpu"))
+        for first in range(0, len(crops), _AT_ONCE)
+    ]
+
+
 def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
     """Measure every network on every set, and time them all."""
     domains = [held_out_domain(path) for path in (*arguments.rendered, *arguments.real)]
     names = [domain.name for domain in domains]
+    covered = []
+    if arguments.covered:
+        names += [f"{name}, covered" for name in names]
+        covered = [batches_of(covered_crops(domain.people, arguments.most)) for domain in domains]
     scene = None
     if arguments.desk is not None:
         sessions = desk.read_sessions(arguments.desk)
@@ -150,6 +189,7 @@ def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
         found[entry.name] = [
             errors_in(entry.network, domain, most=arguments.most) for domain in domains
         ]
+        found[entry.name] += [errors_of(entry.network, batches) for batches in covered]
         if scene is not None:
             poses = adapted_desk.poses_of(entry.network, scene.looks)
             found[entry.name].append(adapted_desk.errors_of(poses, scene))
@@ -166,6 +206,11 @@ def main() -> int:
         "--by-others",
         action="store_true",
         help="at the desk, judge each camera by what the other ones see",
+    )
+    parser.add_argument(
+        "--covered",
+        action="store_true",
+        help="show everybody once more with something before them",
     )
     parser.add_argument("--bundles", type=Path, nargs="*", help="in the place of those that ship")
     parser.add_argument("--most", type=int, default=500, help="people taken from each set")

@@ -17,9 +17,12 @@ from edge_pose.errors import SourceError
 from edge_pose.jsonl import JsonlSink
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
+from test_pose_augment import far_person
+from train import domain_errors
 from train.desk import UPPER_BODY
 from train.domain_errors import FLAT, POSITION
 from train.metrics import mean_error
+from train.pose_augment import Person
 
 
 def person(number: int, score: float, *, stale: bool = False) -> dict[str, object]:
@@ -164,6 +167,29 @@ def test_what_ships_answers_the_leaderboard_as_the_appliance_would() -> None:
     answer = leaderboard.Shipped(bundle.path_of("pose"))(torch.from_numpy(planes / 255))
     np.testing.assert_allclose(answer["joints_px"], said_px, atol=0.5)
     np.testing.assert_allclose(answer["score_logits"].sigmoid(), scores, atol=0.02)
+
+
+def test_everybody_is_covered_alike_for_every_network() -> None:
+    class Alone:
+        def __len__(self) -> int:
+            return 3
+
+        def person(self, index: int) -> Person:
+            """Return the same person again and again."""
+            assert index < 3
+            return far_person()
+
+    (plain, *_), once, again = (
+        domain_errors.crops_of(Alone(), most=3),
+        *(leaderboard.covered_crops(Alone(), 3) for _ in range(2)),
+    )
+    assert len(once) == 3
+    for first, second in zip(once, again, strict=True):
+        np.testing.assert_array_equal(first.image, second.image)
+        assert plain.visible.sum() - first.visible.sum() >= 4
+        at = np.rint(plain.joints_px[plain.visible & ~first.visible]).astype(int)
+        assert (first.image[:, at[:, 1], at[:, 0]] != plain.image[:, at[:, 1], at[:, 0]]).any()
+    assert not np.array_equal(once[0].image, once[1].image)
 
 
 def test_the_leaderboard_has_a_row_a_network_and_a_column_a_set_and_metric() -> None:

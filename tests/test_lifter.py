@@ -146,6 +146,31 @@ def test_a_run_is_the_whole_network_and_what_is_exported_says_the_same(
 
 
 @pytest.mark.slow
+def test_a_lifter_goes_on_from_that_of_another_network(
+    lifted_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trunk that was trained on is read by the lifter of the one before, and then anew."""
+    people = rendered_folder(tmp_path / "people", 6)
+    words = ["lift", "--rendered", str(people), "--crops", "32", "--workers", "0", "--preset"]
+    words += ["tiny", "--steps", "1", "--learning-rate", "0", "--begin", str(lifted_run)]
+    shipped = Path("edge_pose/models/fast")
+    out = tmp_path / "run"
+    assert main([*words, "--go-on", str(shipped), "--out", str(out)]) == 0
+    lifter, before, own = (student_from(path).lifter for path in (out, shipped, lifted_run))
+    assert lifter is not None
+    assert before is not None
+    assert own is not None
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(lifter.state_dict()[name], value, msg=name)
+    assert not torch.equal(own.state_dict()["leave.bias"], lifter.state_dict()["leave.bias"])
+    without = tmp_path / "without"
+    assert main(["soup", "--of", str(shipped), str(shipped), "--out", str(without)]) == 0
+    capsys.readouterr()
+    assert main([*words, "--go-on", str(without), "--out", str(tmp_path / "no")]) == 78
+    assert "without a lifter" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_training_goes_on_without_a_lifter(lifted_run: Path, tmp_path: Path) -> None:
     """What it was trained for will have changed; the next `train lift` makes another."""
     folders = rendered_folder(tmp_path / "people", 4), labelled_folder(tmp_path / "labels", 12)

@@ -18,7 +18,7 @@ from train.synth.camera import Camera, look_at
 from train.synth.command import FRAMES_PER_CHUNK, Order, chunk_plans, load_photos
 from train.synth.dataset import chunk_path, open_dataset, pack_chunk, read_chunk, write_chunk
 from train.synth.frames import LabelledFrame
-from train.synth.framing import hall_camera, hall_view, places_in_view
+from train.synth.framing import close_camera, hall_camera, hall_view, places_in_view
 from train.synth.site import FACTORY, Mounting, find_site
 from train.synth.visibility import PersonLabel
 
@@ -288,6 +288,30 @@ def test_cameras_hang_as_a_line_mounts_them_and_all_else_stays_the_sites() -> No
     assert 3.0 <= centre_m[2] <= 3.5
     down = np.degrees(np.arcsin(-camera.camera_from_world[2, 2]))
     assert 40 <= down <= 50
+
+
+@pytest.mark.parametrize("distance_m", [None, (0.6, 0.9), (2.0, 2.0)])
+def test_close_cameras_stand_as_far_away_as_they_are_mounted(
+    distance_m: tuple[float, float] | None,
+) -> None:
+    """A bench's camera is nearer to hands than any of a hall; without one the site's hold."""
+    site = Mounting(distance_m=distance_m, height_m=(1.0, 1.2)).of(FACTORY)
+    least_m, most_m = distance_m or (1.1, 7.0)
+    body_m = np.array([[2.0, 1.0, 0.0], [2.4, 1.3, 1.7]], np.float32)
+    middle_m = body_m.mean(axis=0).astype(float)
+    for seed in range(20):
+        camera = close_camera(
+            np.random.default_rng(seed),
+            site,
+            focus_m=body_m,
+            size_px=256,
+            keep_clear_m=middle_m[None],
+        )
+        centre_m = -camera.camera_from_world[:3, :3].T @ camera.camera_from_world[:3, 3]
+        across_m = np.linalg.norm((centre_m - middle_m)[:2])
+        assert least_m - 1e-6 <= across_m <= most_m + 1e-6
+    with pytest.raises(ConfigError, match=r"distance_m is 0\.1"):
+        Mounting(distance_m=(0.1, 1.0))
 
 
 @pytest.mark.parametrize("height_m", [(3.0, 2.0), (0.0, 1.0), (1.0, 90.0)])

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from edge_pose import skeleton
+from train.boards_at_once import hidden
 from train.pose_augment import Augmentation
 from train.stream import Batch
 from train.student import INPUT_SIZE_PX
@@ -32,7 +33,7 @@ def disturbed(wide: Mapping[str, Tensor], augmentation: Augmentation, dice: Gene
     image = moved.pop("image")
     if augmentation.light > 0:
         image = _lit(image, augmentation.light, dice)
-    image, visible = _covered(image, moved["joints_px"], moved["visible"], augmentation.cover, dice)
+    image, visible = hidden(image, moved["joints_px"], moved["visible"], augmentation.cover, dice)
     return {**moved, "input": image.clamp(0, 1), "visible": visible}
 
 
@@ -160,23 +161,3 @@ def _blurred(image: Tensor, dice: Generator) -> Tensor:
         padded = functional.pad(flat, sides, mode="replicate")
         flat = functional.conv2d(padded, kernel, groups=len(kernel))
     return flat.view_as(image)
-
-
-def _covered(
-    image: Tensor, joints_px: Tensor, visible: Tensor, share: float, dice: Generator
-) -> tuple[Tensor, Tensor]:
-    """Hide a rectangle of some crops; the joints under it are no longer visible."""
-    crops, where = len(image), image.device
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(crops, *shape, generator=dice, device=where)
-
-    low = ((uniform(2) - 0.1) * INPUT_SIZE_PX).clamp_min(0)
-    high = low + (0.1 + 0.3 * uniform(2)) * INPUT_SIZE_PX
-    high = torch.where(uniform(1) < share, high, low)
-    at = torch.arange(INPUT_SIZE_PX, device=where)
-    within = (at >= low[..., None]) & (at < high[..., None])
-    under = within[:, 1, :, None] & within[:, 0, None, :]
-    board = uniform(3, 1, 1) + (uniform(1, *image.shape[2:]) - 0.5) * (40 / 255)
-    hidden = ((joints_px >= low[:, None]) & (joints_px < high[:, None])).all(-1)
-    return torch.where(under[:, None], board, image), visible & ~hidden

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_pose.errors import SourceError
+from edge_pose.errors import ConfigError, SourceError
 from train import ensemble, presets
 from train.asked import VIEWS, Answers, Asked, answers_to, asked_about
 from train.asked_anew import moved_rows
@@ -62,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     presets.add_options(parser, "lift")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument(
-        "--go-on", action="store_true", help="go on with the lifter that is there, if there is one"
+        "--go-on",
+        type=Path,
+        metavar="PATH",
+        help="run or bundle with whose lifter to begin: that of --begin, or of a network like it",
     )
     ensemble.add_options(parser)
 
@@ -72,7 +75,8 @@ def main(arguments: argparse.Namespace) -> None:
     effort = presets.effort(arguments, "lift")
     torch.manual_seed(effort.seed)
     network = student_from(arguments.begin)
-    begun, network.lifter = network.lifter, None
+    begun = _lifter_of(arguments.go_on)
+    network.lifter = None
     people = RenderedPeople(*arguments.rendered)
     if not len(people):
         raise SourceError(
@@ -88,7 +92,7 @@ def main(arguments: argparse.Namespace) -> None:
         folder=arguments.out,
     )
     network.requires_grad_(requires_grad=False)
-    network.lifter = (begun if arguments.go_on else None) or Lifter(INPUT_SIZE_PX).to(device())
+    network.lifter = begun or Lifter(INPUT_SIZE_PX).to(device())
     options = effort.options({**vars(arguments), "people": len(people), "start": network.start})
     fit(
         network,
@@ -99,6 +103,24 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.out,
         options=replace(options, precision="float32"),
     )
+
+
+def _lifter_of(path: Path | None) -> Lifter | None:
+    """Return the lifter to go on with, where somebody names one.
+
+    Raises:
+        ConfigError: there is none.
+
+    """
+    if path is None:
+        return None
+    lifter = student_from(path).lifter
+    if lifter is None:
+        raise ConfigError(
+            f"{path} holds a network without a lifter, so there is nothing to go on with; name a "
+            "run of `train lift` or a bundle, or leave --go-on out"
+        )
+    return lifter
 
 
 def ask(

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 
 from edge_pose import skeleton
 from edge_pose.region import Region, region_of_body, region_of_box
+from train.boards import hide
 from train.student import INPUT_SIZE_PX
 
 OUTSIDE_WEIGHT: Final = 0.3
@@ -32,7 +33,7 @@ _NOISE_PX: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A labelled person in a picture; `joints_m` only where the truth is known."""
+    """A labelled person in a picture; `joints_m` only where somebody knows or thinks something."""
 
     image: UInt8[np.ndarray, "height width 3"]
     """BGR."""
@@ -44,6 +45,8 @@ class Person:
     weight_2d: Float32[np.ndarray, "joints"]
     joints_m: Float32[np.ndarray, "joints 3"] | None = None
     """Camera axes."""
+    is_opinion: bool = False
+    """`joints_m` is what a network thinks (`train.hold`), which is no truth."""
     visible: Bool[np.ndarray, "joints"] | None = None
     camera_matrix: Float64[np.ndarray, "3 3"] | None = None
     presence: bool = True
@@ -86,7 +89,7 @@ class Augmentation:
     light: float = 0.0
     """Strength of changes of light, colour, blur and noise, 0 to 1."""
     cover: float = 0.0
-    """Share of crops in which a rectangle hides something."""
+    """Share of crops in which something stands before the person."""
     truncate: float = 0.0
     """Share of crops in which the picture ends inside the person."""
 
@@ -98,7 +101,7 @@ TRAINING: Final = Augmentation(
     turn_rad=0.3,
     mirror=True,
     light=0.6,
-    cover=0.25,
+    cover=0.35,
     truncate=0.25,
 )
 SETTLING: Final = Augmentation(
@@ -108,7 +111,7 @@ SETTLING: Final = Augmentation(
     turn_rad=0.12,
     mirror=True,
     light=0.4,
-    cover=0.15,
+    cover=0.35,
     truncate=0.2,
 )
 """For the last stretch: close to what the appliance will cut."""
@@ -133,7 +136,7 @@ def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generat
     if augmentation.light > 0:
         image = disturb_light(image, augmentation.light, rng)
     if rng.random() < augmentation.cover:
-        image, visible, foreground = _cover(image, crop.joints_px, visible, foreground, rng)
+        image, visible, foreground = hide(image, crop.joints_px, visible, foreground, rng)
     return replace(crop, image=_planes(image), visible=visible, foreground=foreground)
 
 
@@ -188,7 +191,7 @@ def cut_crop(
         weight_2d=weight_2d.astype(np.float32),
         joints_m=joints_m.astype(np.float32),
         reach_px=((person.reach_px - offset) @ crop_from_picture.T).astype(np.float32),
-        has_3d=person.joints_m is not None,
+        has_3d=person.joints_m is not None and not person.is_opinion,
         visible=np.asarray(visible, bool),
         presence=person.presence,
         focal_px=focal_px,
@@ -302,30 +305,3 @@ def _truncate(person: Person, rng: np.random.Generator) -> Person:
         visible=visible & inside,
         camera_matrix=matrix,
     )
-
-
-def _cover(
-    image: UInt8[np.ndarray, "side side 3"],
-    joints_px: Float32[np.ndarray, "joints 2"],
-    visible: Bool[np.ndarray, "joints"],
-    foreground: UInt8[np.ndarray, "side side"] | None,
-    rng: np.random.Generator,
-) -> tuple[
-    UInt8[np.ndarray, "side side 3"],
-    Bool[np.ndarray, "joints"],
-    UInt8[np.ndarray, "side side"] | None,
-]:
-    """Hide a rectangle; the joints and the people under it are no longer visible."""
-    size = rng.uniform(0.1, 0.4, 2) * INPUT_SIZE_PX
-    low = rng.uniform(-0.1, 0.9, 2) * INPUT_SIZE_PX
-    x0, y0 = np.maximum(low, 0).astype(int)
-    x1, y1 = np.minimum(low + size, INPUT_SIZE_PX).astype(int)
-    covered = image.copy()
-    colour = rng.integers(0, 255, 3)
-    noise = rng.integers(-20, 20, covered[y0:y1, x0:x1].shape)
-    covered[y0:y1, x0:x1] = np.clip(colour + noise, 0, 255).astype(np.uint8)
-    under = np.all((joints_px >= (x0, y0)) & (joints_px < (x1, y1)), axis=1)
-    if foreground is not None:
-        foreground = foreground.copy()
-        foreground[y0:y1, x0:x1] = 0
-    return covered, visible & ~under, foreground

@@ -55,6 +55,14 @@ class People(Protocol):
         ...
 
 
+class PeopleOrNobody(People, Protocol):
+    """People in pictures that also show places without anybody."""
+
+    def nobody(self, rng: np.random.Generator) -> Person | None:
+        """Cut a square that touches no known person; None where there was none to find."""
+        ...
+
+
 class RenderedPeople:
     """People of rendered folders; JPEGs stay compressed in memory."""
 
@@ -266,7 +274,7 @@ class PoseBatches(IterableDataset[Batch]):
     def __init__(
         self,
         rendered: People,
-        real: RealPeople,
+        real: PeopleOrNobody,
         *,
         mixture: Mixture,
         augmentation: Augmentation,

@@ -5,6 +5,7 @@ evaluate` and `export` read it.
 """
 
 import argparse
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -18,17 +19,19 @@ from train.begin import PUBLISHED, student_from
 from train.distributed import device, from_first, joined
 from train.fit import Schedule, fit
 from train.frozen_stem import FrozenStem, export_stem
-from train.hold import opinions
+from train.hold import HeldPeople, ask_once, opinions
 from train.inventions import Inventions
 from train.pool import Pool, cut_wide
 from train.pose_augment import SETTLING, TRAINING
-from train.pose_data import Mixture, PoseBatches, RealPeople, RenderedPeople
+from train.pose_data import Mixture, PeopleOrNobody, PoseBatches, RealPeople, RenderedPeople
 from train.pose_loss import HELD_WEIGHT, WEIGHTS, held_m, pose_terms, total
 from train.stream import Batch, load, load_bytes
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
 _STAYS: Final = 8
 """How often a step draws a person, on average, while it lies in the pool."""
+_OPINIONS: Final = "held.npy"
+"""In the run's folder: what real people are held to."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hold",
         type=Path,
         metavar="PATH",
-        help="run or bundle to whose opinion of real people in 3D to keep, with --pool",
+        help="run or bundle to whose opinion of real people in 3D to keep",
     )
     parser.add_argument(
         "--part",
@@ -128,9 +131,10 @@ def _train(arguments: argparse.Namespace) -> None:
         )
     augmentation = SETTLING if arguments.settle else TRAINING
     pooled = arguments.pool is not None
+    held = real if pooled else _held(real, arguments)
     stream = PoseBatches(
         rendered,
-        real,
+        held,
         mixture=Mixture(rendered=arguments.rendered_share, nobody=arguments.nobody_share),
         augmentation=augmentation,
         batch_size=max(effort.batch_size // _STAYS, 1) if pooled else effort.batch_size,
@@ -180,9 +184,20 @@ def _train(arguments: argparse.Namespace) -> None:
     )
 
 
+def _held(real: RealPeople, arguments: argparse.Namespace) -> PeopleOrNobody:
+    """Add to real people what to hold to, where somebody said what."""
+    if not arguments.hold:
+        return real
+    path = arguments.out / _OPINIONS
+    torch.set_num_threads(os.cpu_count() or 1)  # no worker makes batches yet
+    joints_m = from_first(lambda: ask_once(student_from(arguments.hold), real, path))
+    torch.set_num_threads(arguments.threads)
+    return HeldPeople(real, joints_m)
+
+
 def _refuse_what_does_not_go_together(arguments: argparse.Namespace) -> None:
-    if arguments.pool is None and (arguments.follow or arguments.hold):
-        raise ConfigError("--follow and --hold want a --pool; name how many people it keeps")
+    if arguments.pool is None and arguments.follow:
+        raise ConfigError("--follow wants a --pool; name how many people it keeps")
     if arguments.pool is not None and arguments.part != "whole":
         raise ConfigError(
             f"--pool is for --part whole, not for {arguments.part}, whose first part answers where "

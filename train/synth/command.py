@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "DEG",
             "about the camera's own axis; what is level then runs down to the right",
         ),
+        ("--camera-distance", "M", "from a close camera to the person, across the floor"),
     ):
         parser.add_argument(
             name,
@@ -114,6 +115,7 @@ def main(arguments: argparse.Namespace) -> None:
                 field_of_view_deg=_pair(arguments.field_of_view),
                 pitch_deg=_pair(arguments.camera_pitch),
                 roll_deg=_pair(arguments.camera_roll),
+                distance_m=_pair(arguments.camera_distance),
             ),
             seed=arguments.seed,
             processes=arguments.processes,

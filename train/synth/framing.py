@@ -18,7 +18,6 @@ WIDE_PX: Final = (1280, 960)
 LEAST_DEPTH_M: Final = 0.25
 MARGIN: Final = (1.25, 2.2)
 TRUNCATED_SHARE: Final = 0.22
-CLOSE_DISTANCE_M: Final = (1.1, 7.0)
 HALL_DISTANCE_M: Final = (1.8, 14.0)
 PERSONAL_SPACE_M: Final = 0.6
 PATIENCE: Final = 0.99
@@ -26,6 +25,9 @@ PATIENCE: Final = 0.99
 _PLACES_TRIED: Final = 2000
 """By then nobody keeps any space; whoever is not placed is not seen by this camera."""
 _CAMERAS_TRIED: Final = 50
+_ROOM_M: Final = 0.9
+"""About a close camera; less where cameras are mounted nearer to people than that."""
+_NEARER_M: Final = 0.2
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -43,9 +45,10 @@ def close_camera(
 ) -> Camera:
     """Stand anywhere around the points in focus, and cut the window that shows them."""
     middle_m = ((focus_m.min(axis=0) + focus_m.max(axis=0)) / 2).astype(np.float64)
+    room_m = min(_ROOM_M, site.close_distance_m[0] - _NEARER_M)
     while True:
         azimuth = rng.uniform(-np.pi, np.pi)
-        distance_m = log_uniform(rng, *CLOSE_DISTANCE_M)
+        distance_m = log_uniform(rng, *site.close_distance_m)
         field_of_view_rad = np.radians(rng.uniform(*site.field_of_view_deg))
         position_m = middle_m + distance_m * np.array([np.cos(azimuth), np.sin(azimuth), 0])
         position_m[2] = rng.uniform(*site.camera_height_m)
@@ -62,7 +65,7 @@ def close_camera(
             height_px=WIDE_PX[1],
         )
         points_m = to_camera(wide, focus_m)
-        clear = np.linalg.norm(keep_clear_m - position_m, axis=1) > 0.9
+        clear = np.linalg.norm(keep_clear_m - position_m, axis=1) > room_m
         if points_m[:, 2].min() > LEAST_DEPTH_M and clear.all():
             break
     return _cut(rng, wide, points_m, size_px)

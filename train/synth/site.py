@@ -40,6 +40,8 @@ class Site:
     """Standard deviation of the sensor's noise at full signal, as a share of white."""
     mono_share: float
     low_light_share: float
+    close_distance_m: Range = (1.1, 7.0)
+    """From a close camera to the middle of whom it shows, across the floor."""
     roll_middle_deg: float = 0.0
     """Where it is positive, what is level runs down to the right in the picture."""
 
@@ -142,6 +144,7 @@ POSSIBLE: Final[Mapping[str, Range]] = MappingProxyType(
         "field_of_view_deg": (15.0, 130.0),
         "pitch_deg": (-20.0, 85.0),
         "roll_deg": (-90.0, 90.0),
+        "distance_m": (0.5, 20.0),
     }
 )
 
@@ -156,6 +159,8 @@ class Mounting:
     field_of_view_deg: Range | None = None
     pitch_deg: Range | None = None
     roll_deg: Range | None = None
+    distance_m: Range | None = None
+    """Of close views."""
 
     def __post_init__(self) -> None:
         """Refuse ranges that hold nothing, and cameras that see nothing.
@@ -181,6 +186,7 @@ class Mounting:
             hall_height_m=height or site.hall_height_m,
             field_of_view_deg=view or site.field_of_view_deg,
             hall_pitch_deg=pitch or site.hall_pitch_deg,
+            close_distance_m=self.distance_m or site.close_distance_m,
         )
         if self.roll_deg is None:
             return mounted
