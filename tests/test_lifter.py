@@ -176,10 +176,12 @@ def test_training_goes_on_without_a_lifter(lifted_run: Path, tmp_path: Path) -> 
     folders = rendered_folder(tmp_path / "people", 4), labelled_folder(tmp_path / "labels", 12)
     words = ["student", "--rendered", str(folders[0]), "--real", str(folders[1]), "--preset"]
     words += ["tiny", "--steps", "1", "--part", "head", "--workers", "0", "--batch-size", "4"]
-    words += ["--begin", str(lifted_run), "--out", str(tmp_path / "run")]
-    assert main(words) == 0
+    words += ["--begin", str(lifted_run), "--hold", str(lifted_run), "--out"]
+    assert main([*words, str(tmp_path / "run")]) == 0
     assert student_from(tmp_path / "run").lifter is None
-    assert main([*words[:-1], str(tmp_path / "other"), "--start", "lite"]) == 78
+    assert (tmp_path / "run" / "held.npy").exists()
+    assert "held" in (tmp_path / "run" / "losses.csv").read_text().splitlines()[0].split(",")
+    assert main([*words, str(tmp_path / "other"), "--start", "lite"]) == 78
 
 
 def test_the_whole_network_says_the_mean_of_both_opinions() -> None:

@@ -131,10 +131,10 @@ def _train(arguments: argparse.Namespace) -> None:
         )
     augmentation = SETTLING if arguments.settle else TRAINING
     pooled = arguments.pool is not None
-    held = real if pooled else _held(real, arguments)
+    shown = real if pooled else _held(real, arguments)
     stream = PoseBatches(
         rendered,
-        held,
+        shown,
         mixture=Mixture(rendered=arguments.rendered_share, nobody=arguments.nobody_share),
         augmentation=augmentation,
         batch_size=max(effort.batch_size // _STAYS, 1) if pooled else effort.batch_size,
