@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
@@ -37,21 +37,26 @@ from edge_pose.errors import EdgePoseError
 from edge_pose.skeleton import NUM_JOINTS
 from export.graph import export_pose
 from train import desk
-from train.boards import hide
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
-from train.domain_errors import ALIGNED, FLAT, POSITION, crops_of, errors_in, errors_of
+from train.domain_errors import (
+    ALIGNED,
+    FLAT,
+    POSITION,
+    batches_of,
+    crops_of,
+    errors_in,
+    errors_of,
+)
 from train.domains import held_out_domain
 from train.holdout import open_network
-from train.pose_augment import TrainingCrop
-from train.pose_data import Batch, People, collate
-from train.stream import shown
+from train.pose_augment import TrainingCrop, covered
+from train.pose_data import People
 from train.student import INPUT_SIZE_PX, STARTS, PoseNet
 
 DIGITS: Final = {POSITION: 0, ALIGNED: 0, FLAT: 2}
 ROUNDS: Final = 30
 _CERTAIN: Final = 1e-6
-_AT_ONCE: Final = 64
 _FEWEST_HIDDEN: Final = 4
 _COVERS_TRIED: Final = 20
 _SURE: Final = ("scores", "presence")
@@ -150,35 +155,25 @@ def covered_crops(people: People, most: int) -> list[TrainingCrop]:
 
     Whom a first try hides nothing of, or too much, is tried again; who cannot be covered is left.
     """
-    covered = []
+    found = []
     for number, crop in enumerate(crops_of(people, most=most)):
         rng = np.random.default_rng(number)
         for _ in range(_COVERS_TRIED):
-            image = np.ascontiguousarray(crop.image[::-1].transpose(1, 2, 0))
-            image, in_sight, _ = hide(image, crop.joints_px, crop.visible, None, rng)
-            if crop.visible.sum() - in_sight.sum() >= _FEWEST_HIDDEN:
-                rgb = np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
-                covered.append(replace(crop, image=rgb, visible=in_sight))
+            tried = covered(crop, rng)
+            if crop.visible.sum() - tried.visible.sum() >= _FEWEST_HIDDEN:
+                found.append(tried)
                 break
-    return covered
-
-
-def batches_of(crops: list[TrainingCrop]) -> list[Batch]:
-    """Stack crops, a few at a time."""
-    return [
-        shown(collate(crops[first : first + _AT_ONCE], None), torch.device("cpu"))
-        for first in range(0, len(crops), _AT_ONCE)
-    ]
+    return found
 
 
 def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
     """Measure every network on every set, and time them all."""
     domains = [held_out_domain(path) for path in (*arguments.rendered, *arguments.real)]
     names = [domain.name for domain in domains]
-    covered = []
+    half_hidden = []
     if arguments.covered:
         names += [f"{name}, covered" for name in names]
-        covered = [batches_of(covered_crops(domain.people, arguments.most)) for domain in domains]
+        half_hidden = [covered_crops(domain.people, arguments.most) for domain in domains]
     scene = None
     if arguments.desk is not None:
         sessions = desk.read_sessions(arguments.desk)
@@ -189,7 +184,10 @@ def table_of(entries: Sequence[Entry], arguments: argparse.Namespace) -> str:
         found[entry.name] = [
             errors_in(entry.network, domain, most=arguments.most) for domain in domains
         ]
-        found[entry.name] += [errors_of(entry.network, batches) for batches in covered]
+        found[entry.name] += [
+            errors_of(entry.network, batches_of(crops, torch.device("cpu")))
+            for crops in half_hidden
+        ]
         if scene is not None:
             poses = adapted_desk.poses_of(entry.network, scene.looks)
             found[entry.name].append(adapted_desk.errors_of(poses, scene))

@@ -7,7 +7,7 @@ Crops are cut about the body's true place, as in training, so that networks are 
 detector; `python -m train evaluate` looks as the appliance does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,8 +63,11 @@ def errors_in(network: nn.Module, domain: Domain, *, most: int) -> Errors:
 
 def batches_for(network: nn.Module, people: People, *, most: int) -> Iterator[Batch]:
     """Show a network at most so many people, evenly spread, where it is."""
-    where = next(network.parameters()).device
-    crops = crops_of(people, most=most)
+    return batches_of(crops_of(people, most=most), next(network.parameters()).device)
+
+
+def batches_of(crops: Sequence[TrainingCrop], where: torch.device) -> Iterator[Batch]:
+    """Stack crops, a few at a time, where a network is."""
     for first in range(0, len(crops), _AT_ONCE):
         yield shown(collate(crops[first : first + _AT_ONCE], None), where)
 

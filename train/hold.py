@@ -38,15 +38,15 @@ _FAR_PX: Final = 1e6
 
 
 def opinions(network: PoseNet) -> Told:
-    """Return what asks a network about each block; its lifter is taken from it."""
-    lifter, network.lifter = network.lifter, None
+    """Return what asks a network about each block; it stays as it is."""
+    lifter = network.lifter
 
     @torch.no_grad()
     def told(block: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         middle = slice(_EDGE_PX, _EDGE_PX + INPUT_SIZE_PX)
         seen = block["image"][:, :, middle, middle].float() / 255
-        plain = network(seen)
-        joints_m = both_ways(plain, network(seen.flip(3)))["joints_m"]
+        plain = network.seen(seen)
+        joints_m = both_ways(plain, network.seen(seen.flip(3)))["joints_m"]
         if lifter is not None:
             joints_m = both_opinions(joints_m, _lifted(lifter, block, plain, joints_m))
         rendered = block["has_3d"][:, None, None]

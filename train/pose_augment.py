@@ -132,11 +132,17 @@ def make_crop(person: Person, augmentation: Augmentation, rng: np.random.Generat
     )
     mirrored = augmentation.mirror and bool(rng.random() < 0.5)
     crop = cut_crop(person, region, mirrored=mirrored)
-    image, visible, foreground = crop.image[::-1].transpose(1, 2, 0), crop.visible, crop.foreground
     if augmentation.light > 0:
-        image = disturb_light(image, augmentation.light, rng)
-    if rng.random() < augmentation.cover:
-        image, visible, foreground = hide(image, crop.joints_px, visible, foreground, rng)
+        lit = disturb_light(_pixels(crop.image), augmentation.light, rng)
+        crop = replace(crop, image=_planes(lit))
+    return covered(crop, rng) if rng.random() < augmentation.cover else crop
+
+
+def covered(crop: TrainingCrop, rng: np.random.Generator) -> TrainingCrop:
+    """Put something before the person of a crop."""
+    image, visible, foreground = hide(
+        _pixels(crop.image), crop.joints_px, crop.visible, crop.foreground, rng
+    )
     return replace(crop, image=_planes(image), visible=visible, foreground=foreground)
 
 
@@ -204,6 +210,13 @@ def _planes(
 ) -> UInt8[np.ndarray, "3 side side"]:
     """Turn BGR pixels into RGB planes, as the network reads them."""
     return np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))
+
+
+def _pixels(
+    planes: UInt8[np.ndarray, "3 side side"],
+) -> UInt8[np.ndarray, "side side 3"]:
+    """Undo `_planes`."""
+    return np.ascontiguousarray(planes[::-1].transpose(1, 2, 0))
 
 
 def ray_from_camera(
