@@ -30,10 +30,11 @@ from edge_pose.crop import apply_affine
 from edge_pose.errors import EdgePoseError
 from edge_pose.region import Region, region_of_body
 from train.confidence import bootstrap_difference, bootstrap_mean, markdown_table
+from train.known_sets import sitting_posture
 from train.label_cache import LabelledImage, read_labels
 from train.pose_augment import Person, cut_crop
 from train.pose_data import is_held_out
-from train.sources import Stills, sitting_posture
+from train.sources import Stills
 from train.student import INPUT_SIZE_PX
 from train.teacher_check import COMPARED, point_errors
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from train.confidence import markdown_table
+from train.known_sets import sitting_posture
 from train.label_cache import read_labels
-from train.sources import sitting_posture
 from train.teacher_check import COMPARED, PointError, point_errors
 
 

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from edge_pose.state import given_folder
+
 log = logging.getLogger(__name__)
 
 
@@ -52,5 +54,5 @@ class Pause:
 
 def marker(environ: Mapping[str, str]) -> Path | None:
     """Name the file; None where there is no StateDirectory."""
-    given = environ.get("STATE_DIRECTORY")
-    return Path(given.split(":")[0]) / "paused" if given else None
+    given = given_folder(environ)
+    return given / "paused" if given else None

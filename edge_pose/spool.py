@@ -26,6 +26,7 @@ from edge_pose.spool_file import (
     SpoolFile,
     Times,
 )
+from edge_pose.state import given_folder
 from edge_pose.time_sync import time_sync
 
 log = logging.getLogger(__name__)
@@ -85,8 +86,8 @@ def history_settings(config: Config, environ: Mapping[str, str]) -> SpoolSetting
 
 
 def _state_folder(environ: Mapping[str, str]) -> Path:
-    if given := environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
+    if given := given_folder(environ):
+        return given
     home = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '')}/.local/state"
     return Path(home) / "edge-pose"
 

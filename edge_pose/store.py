@@ -28,6 +28,7 @@ from edge_pose.config import ModelConfig
 from edge_pose.errors import BundleError, ConfigError
 from edge_pose.parcel import unpack
 from edge_pose.signature import SIGNATURE, Signed, trusted_keys, verify
+from edge_pose.state import given_folder
 
 Link = Literal["current", "previous"]
 
@@ -205,8 +206,8 @@ def store_of(model: ModelConfig, environ: Mapping[str, str]) -> Store | None:
 
 def default_store(environ: Mapping[str, str]) -> Path:
     """Where models are kept: in systemd's StateDirectory, else with the user's own data."""
-    if given := environ.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0]) / "models"
+    if given := given_folder(environ):
+        return given / "models"
     home = environ.get("XDG_DATA_HOME") or f"{environ.get('HOME', '')}/.local/share"
     return Path(home) / "edge-pose" / "models"
 

@@ -9,7 +9,7 @@ import pytest
 from edge_pose.errors import SourceError
 from train.label_cache import read_labels
 from train.labelling import label_source
-from train.sources import own_pictures, own_video
+from train.own_footage import own_pictures, own_video
 
 
 def pictures(folder: Path, *names: str) -> None:

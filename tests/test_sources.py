@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 
 from edge_pose.errors import SourceError
+from train.known_sets import sign_language, sitting_posture, workers
+from train.own_footage import own_footage, own_pictures, own_video
 from train.pose_data import is_held_out
-from train.sources import (
-    Source,
-    own_footage,
-    own_pictures,
-    own_video,
-    sign_language,
-    sitting_posture,
-    workers,
-)
+from train.sources import Source
 
 
 def write_picture(path: Path, width: int = 40, height: int = 20, grey: int = 90) -> None:

@@ -19,12 +19,12 @@ from train.data_words import data_words, needs_teachers
 from train.domains import held_out_domain, source_domain, target_domain
 from train.label_cache import groups_in, is_labelled
 from train.mim_run import NETWORKS
+from train.own_footage import own_footage
 from train.picture_runs import RUN_PICTURES
 from train.pose_data import is_held_out
 from train.presets import PRESETS, share
 from train.report_results import SOURCE_ONLY
 from train.report_table import what_each_step_gave
-from train.sources import own_footage
 from train.synth.dataset import is_rendered
 from train.workflow import REPORT, Comparison, run_workflow
 from train.workflow_stages import Assignment

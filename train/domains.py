@@ -16,9 +16,9 @@ from typing import Final
 from edge_pose.errors import SourceError
 from train.label_cache import is_labelled, read_labels
 from train.labelling import label_source
+from train.own_footage import own_footage
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.report_results import DataSet
-from train.sources import own_footage
 from train.synth.dataset import is_rendered
 
 _RENDERED_LICENCE: Final = "rendered here; anny bodies Apache-2.0 and CC0 1.0"

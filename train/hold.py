@@ -10,7 +10,7 @@ Told the places of the teacher, the opinion at the desk is 84 mm (PA 52) from th
 89 (57): docs/log.md, 26 November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -93,13 +93,17 @@ class HeldPeople:
 
 
 def ask_once(
-    network: PoseNet, people: PeopleOrNobody, path: Path
+    make_network: Callable[[], PoseNet], people: PeopleOrNobody, path: Path
 ) -> Float32[np.ndarray, "people joints 3"]:
-    """Return what a network thinks of everybody, in picture axes; kept in a file for next time."""
+    """Return what a network thinks of everybody, in picture axes; kept in a file for next time.
+
+    Where the file is there, no network is made.
+    """
     if path.exists():
         kept: Float32[np.ndarray, "people joints 3"] = np.load(path)
         return kept
-    told = opinions(network.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    network = make_network().eval()
+    told = opinions(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     found = np.zeros((len(people), skeleton.NUM_JOINTS, 3), np.float32)
     rng = np.random.default_rng(0)
     for first in tqdm(range(0, len(people), _AT_ONCE), desc="asking what to hold to", unit="block"):

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from edge_pose.errors import EXIT_OK
+from train.known_sets import CLIP_SETS, STILL_SETS
 from train.label_cache import INDEX_FILE
 from train.labelling import MOST_PEOPLE, label_source
-from train.sources import CLIP_SETS, STILL_SETS, Source, own_pictures, own_video
+from train.own_footage import own_pictures, own_video
+from train.sources import Source
 from train.weights import DEFAULT_CACHE
 
 KINDS: Final = (*STILL_SETS, *CLIP_SETS, "pictures", "video")

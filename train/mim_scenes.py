@@ -19,9 +19,10 @@ from edge_pose import skeleton
 from edge_pose.errors import SourceError
 from edge_pose.region import REACH
 from train.label_cache import is_labelled
+from train.own_footage import own_pictures
 from train.pose_augment import Person
 from train.pose_data import RealPeople, RenderedPeople
-from train.sources import Still, own_pictures
+from train.sources import Still
 from train.synth.dataset import is_rendered
 
 _SIDE: Final = (0.3, 1.0)

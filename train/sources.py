@@ -1,18 +1,15 @@
-"""Real pictures: one reader for each known set, and for the user's own pictures and videos.
+"""Real pictures, one after another, from files and from clips.
 
-In: a path given by the user.  Out: a `Source`, which knows its licence and its size and yields
-`Picture`s, each with a stable key (for caches) and a group: pictures of one group show the same
-clip, day or scene, so a split into training and validation must go by group.  Where all of the
-user's own footage is one folder or one clip, runs of neighbours are its groups.
+In: files, and what is known about them.  Out: a `Source`, which knows its licence and its size and
+yields `Picture`s, each with a stable key (for caches) and a group: pictures of one group show the
+same clip, day or scene, so a split into training and validation must go by group.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Literal, Protocol, runtime_checkable
 
 import cv2
@@ -20,13 +17,11 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edge_pose.errors import SourceError
-from train.given_points import NamedPoint, read_given_points
+from train.given_points import NamedPoint
 from train.picture_runs import RUN_PICTURES, run_of
 
 PICTURE_ENDINGS: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 VIDEO_ENDINGS: Final = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
-WORKERS_SCENE: Final = 20
-"""Photos of the workers set that follow each other often show one event: so many are a group."""
 
 BoxKind = Literal["head", "helmet", "person"]
 BOX_KINDS: Final[tuple[BoxKind, ...]] = ("head", "helmet", "person")
@@ -221,175 +216,19 @@ class Clips:
         return f"{self.name}/{path.stem}"
 
 
-def workers(folder: Path) -> Stills:
-    """Read the photos of people at work: `boxes.tsv`, `train/` and `valid/`."""
-    table = folder / "boxes.tsv"
-    boxes = defaultdict(list)
-    for number, line in enumerate(_lines(table), start=1):
-        if line.startswith("#"):
-            continue
-        try:
-            split, image, row = line.split("\t")
-            kind, *values = row.split()
-            cx, cy, width, height = map(float, values)
-            boxes[f"{split}/{image}"].append((int(kind), cx, cy, width, height))
-        except ValueError as error:
-            raise SourceError(
-                f"{table}:{number} is {line!r}, expected 'split<tab>image<tab>class cx cy w h'; "
-                "unpack the set again"
-            ) from error
-    paths = [path for split in ("train", "valid") for path in _files(folder / split)]
-    return Stills(
-        name="workers",
-        licence=(
-            "CC0 / public domain by the data set's authors (doi:10.7910/DVN/7CBGOS); "
-            "the photos were collected on the web, rights per photo unverified"
-        ),
-        files=tuple(
-            Still(
-                path=path,
-                key=f"workers/{path.parent.name}/{path.name}",
-                group=f"workers/{int(path.name[:6]) // WORKERS_SCENE:04d}",
-                boxes=tuple(boxes[f"{path.parent.name}/{path.name}"]),
-            )
-            for path in paths
-        ),
-    )
+def files_in(folder: Path, endings: AbstractSet[str] = PICTURE_ENDINGS) -> tuple[Path, ...]:
+    """Return the files of a folder that end so, in the order of their names.
 
+    Raises:
+        SourceError: there are none.
 
-def sitting_posture(folder: Path) -> Stills:
-    """Read the desk-work pictures, and the points set in them; one day of recording is a group."""
-    points: dict[str, tuple[NamedPoint, ...]] = {}
-    for path in sorted(folder.glob("*.coco.json")):
-        points |= read_given_points(path)
-    return Stills(
-        name="sitting-posture",
-        licence="CC BY 4.0 (Roboflow 'sitting-posture-rofqf')",
-        files=tuple(
-            Still(
-                path=path,
-                key=f"sitting-posture/{path.name}",
-                group=f"sitting-posture/{_day(path)}",
-                points=points.get(path.stem, ()),
-            )
-            for path in _files(folder)
-        ),
-    )
-
-
-def sign_language(folder: Path, *, every: int = 1) -> Clips:
-    """Read Intel's sign-language clips: upper bodies in an office."""
-    files = _files(folder, frozenset({".mkv"}))
-    return Clips(name="sign-language", licence="CC BY 4.0 (Intel)", files=files, every=every)
-
-
-def one_by_one(folder: Path, *, every: int = 1) -> Clips:
-    """Read Intel's clip of persons who walk by one after another."""
-    files = _files(folder, frozenset({".mp4"}))
-    return Clips(name="one-by-one", licence="CC BY 4.0 (Intel)", files=files, every=every)
-
-
-def previews(folder: Path, *, every: int = 1) -> Clips:
-    """Read Intel's animated previews: a factory worker, a store aisle."""
-    files = _files(folder, frozenset({".gif"}))
-    return Clips(name="previews", licence="CC BY 4.0 (Intel)", files=files, every=every)
-
-
-def sitting_man(folder: Path, *, every: int = 1) -> Clips:
-    """Read the bodypose3d clip: a man sits down and stands up."""
-    files = (folder / "media" / "cam0_test.mp4",)
-    return Clips(name="sitting-man", licence="MIT (bodypose3d)", files=files, every=every)
-
-
-def walking_man(folder: Path, *, every: int = 1) -> Clips:
-    """Read the Sports2D demo clip: a man walks across a yard."""
-    files = (folder / "Sports2D" / "Demo" / "demo.mp4",)
-    return Clips(name="walking-man", licence="BSD-3-Clause (Sports2D)", files=files, every=every)
-
-
-def own_pictures(folder: Path, *, name: str, licence: str) -> Stills:
-    """Read a folder of the user's own pictures; several subfolders are the groups."""
-    paths = tuple(
-        path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS
-    )
-    if not paths:
-        raise SourceError(
-            f"{folder} holds no pictures ({', '.join(sorted(PICTURE_ENDINGS))}); name another"
-        )
-    return Stills(
-        name=name,
-        licence=licence,
-        files=tuple(
-            Still(
-                path=path,
-                key=f"{name}/{path.relative_to(folder).as_posix()}",
-                group=f"{name}/{path.parent.relative_to(folder).as_posix()}",
-            )
-            for path in paths
-        ),
-        in_runs=len({path.parent for path in paths}) == 1,
-    )
-
-
-def own_video(path: Path, *, name: str, licence: str, every: int = 1) -> Clips:
-    """Read a video of the user's own, or all videos in a folder; several are the groups."""
-    files = _files(path, VIDEO_ENDINGS) if path.is_dir() else (path,)
-    return Clips(name=name, licence=licence, files=files, every=every, in_runs=len(files) == 1)
-
-
-def own_footage(path: Path, *, name: str, licence: str) -> Stills | Clips:
-    """Read a folder of the user's own pictures or videos, or a video, whichever is there."""
-    if path.is_file() or (path.is_dir() and _holds_video(path)):
-        return own_video(path, name=name, licence=licence)
-    if path.is_dir():
-        return own_pictures(path, name=name, licence=licence)
-    raise SourceError(f"there is no {path}; name a folder of pictures, or a video")
-
-
-STILL_SETS: Final[Mapping[str, Callable[[Path], Stills]]] = MappingProxyType(
-    {"workers": workers, "sitting-posture": sitting_posture}
-)
-
-
-class ClipReader(Protocol):
-    """Reads the clips of one known set."""
-
-    def __call__(self, folder: Path, *, every: int = 1) -> Clips:
-        """Return the source."""
-
-
-CLIP_SETS: Final[Mapping[str, ClipReader]] = MappingProxyType(
-    {
-        "sign-language": sign_language,
-        "one-by-one": one_by_one,
-        "previews": previews,
-        "sitting-man": sitting_man,
-        "walking-man": walking_man,
-    }
-)
-
-
-def _files(folder: Path, endings: AbstractSet[str] = PICTURE_ENDINGS) -> tuple[Path, ...]:
+    """
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder; unpack the set and name the folder it made")
     paths = tuple(path for path in sorted(folder.iterdir()) if path.suffix.lower() in endings)
     if not paths:
         raise SourceError(f"{folder} holds no {', '.join(sorted(endings))} files; name another")
     return paths
-
-
-def _holds_video(folder: Path) -> bool:
-    return any(path.suffix.lower() in VIDEO_ENDINGS for path in folder.iterdir())
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise SourceError(f"{path} does not exist; name the folder that the archive unpacked to")
-    return path.read_text().splitlines()
-
-
-def _day(path: Path) -> str:
-    return next((part for part in path.name.split("_") if part.isdigit()), "unknown")
 
 
 def _in_pixels(row: tuple[int, float, float, float, float], width: int, height: int) -> GivenBox:

@@ -7,6 +7,7 @@ evaluate` and `export` read it.
 import argparse
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -190,7 +191,7 @@ def _held(real: RealPeople, arguments: argparse.Namespace) -> PeopleOrNobody:
         return real
     path = arguments.out / _OPINIONS
     torch.set_num_threads(os.cpu_count() or 1)  # no worker makes batches yet
-    joints_m = from_first(lambda: ask_once(student_from(arguments.hold), real, path))
+    joints_m = from_first(lambda: ask_once(partial(student_from, arguments.hold), real, path))
     torch.set_num_threads(arguments.threads)
     return HeldPeople(real, joints_m)
 

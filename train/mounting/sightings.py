@@ -26,7 +26,8 @@ from edge_pose.region import region_of_box
 from edge_pose.skeleton import NUM_JOINTS
 from edge_pose.sweep import views_of
 from edge_pose.types import RelativePose
-from train.sources import PICTURE_ENDINGS, VIDEO_ENDINGS, own_pictures, own_video
+from train.own_footage import own_pictures, own_video
+from train.sources import PICTURE_ENDINGS, VIDEO_ENDINGS
 from train.synth.dataset import is_rendered, read_chunk
 
 _LEAST_PRESENCE: Final = 0.5
