@@ -1,6 +1,7 @@
 """Quantised networks: both forms agree, TensorRT's rules hold, the choice keeps a limit."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float32
 from onnx import helper, numpy_helper
 
 from edge_pose.bundle import open_bundle
+from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.errors import ConfigError
 from edge_pose.inference import normalise
 from export.activations import channels
@@ -82,6 +84,15 @@ def test_whole_biases_move_by_half_a_unit_at_most() -> None:
 @pytest.mark.parametrize("activation", ["Clip", "Relu"])
 def test_half_steps_bring_the_cpu_form_nearer_to_single_precision(activation: str) -> None:
     assert off(cpu_form(tensorrt(activation)), activation) < off(tensorrt(activation), activation)
+
+
+def test_the_appliance_adds_products_of_bytes_in_full_on_every_processor(tmp_path: Path) -> None:
+    model, pictures = cpu_form(tensorrt("Relu")), images(16, seed=1)
+    onnx.save(model, tmp_path / "pose.onnx")
+    with closing(OnnxEngine(tmp_path / "pose.onnx")) as engine:
+        found = engine.run({"image": pictures})["y"]
+    true = run(model, pictures, as_written=True)
+    assert np.sqrt(np.square(found - true).mean()) < 0.02 * true.std()
 
 
 def test_a_clip_is_not_replaced_by_steps_that_go_beyond_its_end() -> None:

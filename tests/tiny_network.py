@@ -8,6 +8,7 @@ import onnxruntime
 from jaxtyping import Float32
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_pose.engines.onnx import WHOLE_SUMS
 from export.quantise import Calibrated, calibrate, quantise
 
 Images = Float32[np.ndarray, "n 3 side side"]
@@ -78,6 +79,7 @@ def tiny(activation: str = "Clip", seed: int = 0) -> onnx.ModelProto:
 def run(model: onnx.ModelProto, pictures: Images, *, as_written: bool = False) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry(*WHOLE_SUMS)
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(

@@ -14,6 +14,7 @@ import onnxruntime
 from jaxtyping import Bool, Float32
 
 from edge_pose.crop import apply_affine
+from edge_pose.engines.onnx import WHOLE_SUMS
 from edge_pose.errors import ConfigError
 from edge_pose.region import FIRST_LOOKS, region_of_body, region_of_box
 from train.pose_augment import TrainingCrop, cut_crop
@@ -84,4 +85,5 @@ def open_network(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
         raise ConfigError(f"there is no network {path}; `python -m export graph` makes one")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry(*WHOLE_SUMS)
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

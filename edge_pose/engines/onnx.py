@@ -27,6 +27,12 @@ most layers.  Longer would take it from the camera and the broker between pictur
 _CAN_BOUND_SPINNING: Final = (1, 27)
 """The first ONNX Runtime that takes `_SPIN_US`; older ones spin for ever or not at all."""
 
+WHOLE_SUMS: Final = ("session.x64quantprecision", "1")
+"""Processors without VNNI add products of bytes in 16 bits, in which sums of INT8 networks do not
+fit: joints went 113 mm astray.  With this setting ONNX Runtime takes kernels there that keep whole
+sums, slower than single precision; other processors do as without it (docs/log.md).
+"""
+
 _UNREADABLE: Final = (
     state.Fail,
     state.InvalidArgument,
@@ -142,6 +148,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     # The arena keeps what the largest batch took, and a batch is one picture. Without it the heap
     # is torn to pieces in the first seconds and holds 100 MB more.
     options.enable_cpu_mem_arena = True
+    options.add_session_config_entry(*WHOLE_SUMS)
     version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
     spins = threads > 1 and version >= _CAN_BOUND_SPINNING
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
