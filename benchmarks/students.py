@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime
 import torch
 from jaxtyping import Float32
 from onnxruntime.quantization import (
@@ -42,7 +41,7 @@ from train.begin import student_from
 from train.calibrate import identity
 from train.confidence import bootstrap_mean, markdown_table
 from train.domain_errors import crops_of
-from train.holdout import predict
+from train.holdout import open_network, predict
 from train.metrics import LIKELY, aligned_errors_mm, pixel_errors_px, position_errors_mm
 from train.pose_data import People, RealPeople, RenderedPeople
 from train.run_recipe import read
@@ -130,17 +129,9 @@ def multiplications(network: nn.Module) -> float:
     return sum(counts) / 1e6
 
 
-def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Open a network as the appliance would."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def fastest_ms(paths: Sequence[Path], threads: int, image: Images) -> list[float]:
     """Time one crop on every network, taking turns; return the minima."""
-    sessions = [session(path, threads) for path in paths]
+    sessions = [open_network(path, threads=threads) for path in paths]
     best = [float("inf")] * len(paths)
     for _ in range(ROUNDS):
         for number, open_session in enumerate(sessions):
@@ -152,7 +143,7 @@ def fastest_ms(paths: Sequence[Path], threads: int, image: Images) -> list[float
 
 def moved_px(candidate: Candidate, images: Images) -> float:
     """Mean distance by which INT8 moves a joint, in crop pixels."""
-    single, int8 = session(candidate.single, 1), session(candidate.int8, 1)
+    single, int8 = (open_network(path, threads=1) for path in (candidate.single, candidate.int8))
     moves = [
         np.linalg.norm(
             single.run(["joints_px"], {"image": image[None]})[0]

@@ -22,6 +22,7 @@ from train.pose_data import People
 from train.student import INPUT_SIZE_PX
 
 _BATCH: Final = 16
+_ERRORS_ONLY: Final = 3
 _OUTPUTS: Final = ("joints_px", "joints_m", "scores", "presence", "reach_px")
 
 
@@ -85,5 +86,6 @@ def open_network(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
         raise ConfigError(f"there is no network {path}; `python -m export graph` makes one")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry(*WHOLE_SUMS)
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

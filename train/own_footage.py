@@ -40,10 +40,13 @@ def own_video(path: Path, *, name: str, licence: str, every: int = 1) -> Clips:
     return Clips(name=name, licence=licence, files=files, every=every, in_runs=len(files) == 1)
 
 
-def own_footage(path: Path, *, name: str, licence: str) -> Stills | Clips:
-    """Read a folder of the user's own pictures or videos, or a video, whichever is there."""
+def own_footage(path: Path, *, name: str, licence: str, every: int = 1) -> Stills | Clips:
+    """Read a folder of the user's own pictures or videos, or a video, whichever is there.
+
+    `every`: of videos, every n-th frame.
+    """
     if path.is_file() or (path.is_dir() and _holds_video(path)):
-        return own_video(path, name=name, licence=licence)
+        return own_video(path, name=name, licence=licence, every=every)
     if path.is_dir():
         return own_pictures(path, name=name, licence=licence)
     raise SourceError(f"there is no {path}; name a folder of pictures, or a video")

@@ -26,8 +26,8 @@ from edge_pose.region import region_of_box
 from edge_pose.skeleton import NUM_JOINTS
 from edge_pose.sweep import views_of
 from edge_pose.types import RelativePose
-from train.own_footage import own_pictures, own_video
-from train.sources import PICTURE_ENDINGS, VIDEO_ENDINGS
+from train.own_footage import own_footage
+from train.sources import PICTURE_ENDINGS
 from train.synth.dataset import is_rendered, read_chunk
 
 _LEAST_PRESENCE: Final = 0.5
@@ -148,19 +148,10 @@ def _pictures(path: Path, every: int, most: int) -> Iterator[Image]:
     if path.is_dir() and is_rendered(path):
         yield from _rendered(path, most)
         return
-    holds_video = path.is_dir() and any(
-        file.suffix.lower() in VIDEO_ENDINGS for file in path.iterdir()
-    )
     if path.is_file() and path.suffix.lower() in PICTURE_ENDINGS:
         raise SourceError(f"{path} is one picture; name the folder of all that its camera took")
-    if path.is_file() or holds_video:
-        video = own_video(path, name=path.stem, licence="the user's own", every=every)
-        yield from _spread((picture.image for picture in video.pictures()), len(video), most)
-        return
-    if not path.is_dir():
-        raise SourceError(f"there is no {path}; name a folder of pictures, or a video")
-    stills = own_pictures(path, name=path.name, licence="the user's own")
-    yield from _spread((picture.image for picture in stills.pictures()), len(stills), most)
+    footage = own_footage(path, name=path.stem, licence="the user's own", every=every)
+    yield from _spread((picture.image for picture in footage.pictures()), len(footage), most)
 
 
 def _rendered(path: Path, most: int) -> Iterator[Image]:
