@@ -69,7 +69,7 @@ def hide(
     """
     side_px = len(image)
     before = _before(joints_px, visible, side_px, rng)
-    looks = _look_of_board(image, rng)
+    looks = look_of_board(image, rng)
     at = np.clip(np.rint(joints_px), 0, side_px - 1).astype(int)
     inside = ((joints_px >= 0) & (joints_px <= side_px - 1)).all(axis=1)
     in_sight = visible & ~(inside & (before[at[:, 1], at[:, 0]] > 0.5))
@@ -134,7 +134,7 @@ def _draw_edge(
     mask[(behind_px > 0) & (behind_px < deep_px)] = 255
 
 
-def _look_of_board(
+def look_of_board(
     image: UInt8[np.ndarray, "side side 3"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "side side 3"]:
     """Draw a surface as large as the crop: a piece of its rim, or something plain or mottled."""

@@ -32,7 +32,9 @@ _TRAINED: Final = "tower."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--rendered", type=Path, required=True, help="folder made by train synth")
+    parser.add_argument(
+        "--rendered", type=Path, nargs="+", required=True, help="folders made by train synth"
+    )
     parser.add_argument(
         "--real", type=Path, nargs="+", required=True, help="folders made by train label"
     )
@@ -55,7 +57,7 @@ def main(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     train_detector(
         DetectorNet() if arguments.begin is None else load_detector(arguments.begin),
-        [arguments.rendered],
+        arguments.rendered,
         arguments.real,
         arguments.out,
         effort=presets.effort(arguments, "detector"),

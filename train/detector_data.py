@@ -1,7 +1,8 @@
 """Batches for the detector: frames fitted into its input, boxes to find, boxes to leave out.
 
 In: folders written by `python -m train synth` and `python -m train label`.  Out: an endless, seeded
-stream of batches; boxes are padded to the same number, an empty box being all zeros.
+stream of batches; boxes are padded to the same number, an empty box being all zeros.  Before some
+people something stands (`train.detector_boards`), and their boxes hold what is left in sight.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch.utils.data import IterableDataset
 
+from train.detector_boards import hide_people
 from train.label_cache import read_labels
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
@@ -205,7 +207,10 @@ def _fit(
     Float32[np.ndarray, "boxes 4"],
     Float32[np.ndarray, "boxes 4"],
 ]:
-    """Place a frame in the input at a random size and place, mirrored at random, in other light."""
+    """Place a frame in the input at a random size and place, some of its people behind something.
+
+    It is mirrored at random, and in other light.
+    """
     height, width = scene.image.shape[:2]
     scale = INPUT_PX / max(height, width) * float(rng.choice([1.0, rng.uniform(0.5, 1.6)]))
     room = INPUT_PX - scale * np.array([width, height])
@@ -217,6 +222,10 @@ def _fit(
         shrink = scale * 1.5
         size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
         shrunk = np.asarray(cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    shrunk, in_sight_px, share = hide_people(shrunk, scene.people_px * np.float32(shrink), rng)
+    known = share >= _LEAST_VISIBLE
+    people_px = in_sight_px[known] / np.float32(shrink)
+    unsure_px = np.concatenate([scene.unsure_px, scene.people_px[~known]])
     warp = input_from_frame.copy()
     warp[:, :2] /= shrink
     image = np.asarray(
@@ -226,8 +235,8 @@ def _fit(
         np.uint8,
     )
     image = disturb_light(image, 0.7, rng)
-    people = _place(scene.people_px, scale, offset)
-    unsure = _place(scene.unsure_px, scale, offset)
+    people = _place(people_px, scale, offset)
+    unsure = _place(unsure_px, scale, offset)
     tiny = (people[:, 2:] - people[:, :2]).max(axis=1, initial=0) < _LEAST_SIDE_PX
     unsure, people = np.concatenate([unsure, people[tiny]]), people[~tiny]
     if mirrored:
