@@ -35,7 +35,7 @@ from edge_pose.engines import Engines
 from edge_pose.errors import EdgePoseError
 from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.runtime import open_engines
-from edge_pose.track import TrackSettings
+from edge_pose.track_settings import TrackSettings
 from edge_pose.types import Frame
 from train.confidence import markdown_table
 from train.detector_refresh import KNOWN_IOU

@@ -19,7 +19,7 @@ from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.runtime import open_engines
 from edge_pose.store import chosen_bundle
 from edge_pose.time_sync import time_sync
-from edge_pose.track import TrackSettings
+from edge_pose.track_settings import TrackSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

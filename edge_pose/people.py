@@ -33,7 +33,8 @@ from edge_pose.sides import Sides
 from edge_pose.sighting import Proposal, Track
 from edge_pose.smooth import PoseFilter, SmoothSettings
 from edge_pose.sweep import Sweep, View, closest_of
-from edge_pose.track import Tracker, TrackSettings
+from edge_pose.track import Tracker
+from edge_pose.track_settings import TrackSettings
 from edge_pose.types import Crop, Frame, Intrinsics, Look, Pose3D, RelativePose
 
 STAGES: Final = ("crop", "detect", "pose", "decode", "track", "place", "total")

@@ -6,31 +6,17 @@ absence.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.boxes import clipped, contains_middle, inside_share, is_inside, overlaps
-from edge_pose.doubt import (
-    COLLAPSED,
-    DOUBTFUL_QUALITY,
-    DRIFTED_OVERLAP,
-    PART_INSIDE,
-    fell_apart,
-    is_nobody,
-    is_part_of_somebody,
-)
+from edge_pose.doubt import DOUBTFUL_QUALITY, fell_apart, is_nobody, is_part_of_somebody
 from edge_pose.likeness import best_seen, box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
-from edge_pose.refusals import (
-    LONGEST_QUIET_NS,
-    QUIET_WHEN_EMPTY_NS,
-    QUIET_WHEN_MISSED_NS,
-    Refusals,
-)
+from edge_pose.proposals import followed, in_turn, strangers
+from edge_pose.refusals import Refusals
 from edge_pose.region import Region
 from edge_pose.sighting import (
     LEAST_LIKENESS,
@@ -42,55 +28,8 @@ from edge_pose.sighting import (
     is_double,
 )
 from edge_pose.sweep import View
+from edge_pose.track_settings import TrackSettings
 from edge_pose.types import Detection, RelativePose
-
-_LEAST_OVERLAP: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackSettings:
-    """How patient the tracker is."""
-
-    max_people: int = 16
-    looks_per_frame: int = 4
-    """How many of those in sight are looked at in one frame; more take turns."""
-    look_round_s: float = 1.0
-    """Between two runs of the detector while everybody is well in sight and nothing else changes.
-    """
-    look_closer_s: float = 0.2
-    """The same where something changed where nobody is known to be, which may be a newcomer, or
-    where a pose is poor, which may be nobody any more.
-    """
-    search_s: float = 0.1
-    """The same while somebody is missing, or nobody is there, when a change is looked into sooner.
-    """
-    presence_min: float = 0.5
-    joint_score_min: float = 0.3
-    sure_detection: float = 0.6
-    sure_presence: float = 0.8
-    """Someone whom detector and pose network both believe this much is reported at once."""
-    confirm_after: int = 3
-    """Sightings after which anyone else is reported."""
-    evidence_min: float = 0.25
-    """Score of the detection times that of the joints seen best, of whoever is reported: what a
-    chair is taken for has less.
-    """
-    convincing_detection: float = 0.75
-    """So sure of a body, the detector is believed of somebody who is followed though the pose is
-    worth nothing, and is followed up soon where nobody was seen.
-    """
-    doubt_after: int = 5
-    """Runs of the detector that may miss a person whose pose is poor."""
-    stale_s: float = 0.5
-    """How long the last pose of somebody out of sight is carried over."""
-    remember_s: float = 5.0
-    """How long the number is kept for somebody who comes back near where they left."""
-    reach: float = 0.75
-    """Body lengths from there that count as near, and half as many more for each second out of
-    sight, unless they walked out of the picture.
-    """
-    hold_s: float = 0.3
-    """How long somebody who could be back waits for a number until their clothes can be seen."""
 
 
 class Tracker:
@@ -166,15 +105,6 @@ class Tracker:
             return []
         return [track.region_at(at_ns) for track in self._in_turn(at_ns, frame_size_px)]
 
-    def _in_turn(self, at_ns: int, frame_size_px: tuple[int, int]) -> list[Track]:
-        """Choose whom of those in sight to look at now: whoever has waited longest."""
-        in_sight = [
-            track
-            for track in self._tracks
-            if track.visible and is_inside(track.box_at(at_ns), frame_size_px)
-        ]
-        return sorted(in_sight, key=lambda track: track.seen_ns)[: self._settings.looks_per_frame]
-
     def propose(
         self,
         at_ns: int,
@@ -195,73 +125,29 @@ class Tracker:
         self._at_ns, self._frame_size_px = at_ns, frame_size_px
         if detections is not None:
             self._detected_ns = at_ns
-        expected = _boxes(self.boxes_at(at_ns))
         found = list(detections or ())
-        boxes = _boxes([detection.box_px for detection in found])
-        # Beyond the rim of the frame the detector sees nothing, and a followed body goes on.
-        overlap = overlaps(clipped(expected, frame_size_px), boxes)
-        partner = {
-            index: matched
-            for index, matched in assign(overlap, least=_LEAST_OVERLAP)
-            if overlap[index, matched] >= DRIFTED_OVERLAP
-            or not self._tracks[index].is_well_seen
-            or inside_share(boxes[matched], expected[index]) >= PART_INSIDE
-        }
-        in_turn = self._in_turn(at_ns, frame_size_px)
-        proposals = []
-        for index, track in enumerate(self._tracks):
-            matched = partner.get(index)
-            if matched is not None:
-                track.unconfirmed = 0
-            elif any(contains_middle(view, expected[index]) for view in views):
-                track.unconfirmed += 1
-            box, detection, drifted = expected[index], None, False
-            region: Region | None = track.region_at(at_ns)
-            if matched is not None:
-                detection = found[matched]
-                lost = not track.visible or quality(track.pose) < COLLAPSED
-                apart = bool(overlap[index, matched] < DRIFTED_OVERLAP)
-                drifted = apart and not lost and not track.is_well_seen
-                if lost:
-                    region = None
-                if lost or drifted:
-                    box = detection.box_px
-            hopeless = not track.visible and self._refusals.cover(
-                box, at_ns, longest_ns=QUIET_WHEN_MISSED_NS
-            )
-            inside = is_inside(box, frame_size_px)
-            track.waits = inside and track.visible and region is not None and track not in in_turn
-            if inside and not track.waits and not hopeless:
-                proposals.append(
-                    Proposal(
-                        box_px=box,
-                        region=region,
-                        track=track,
-                        detection=detection,
-                        drifted=drifted,
-                    )
-                )
-        taken = set(partner.values())
-        proposals.extend(
-            Proposal(
-                box_px=detection.box_px,
-                region=None,
-                track=None,
-                detection=detection,
-                refused_before=self._refusals.remember(detection.box_px, at_ns),
-            )
-            for index, detection in enumerate(found)
-            if index not in taken and not self._was_refused(detection, at_ns)
+        looks, known = followed(
+            self._tracks,
+            found,
+            at_ns,
+            turn=self._in_turn(at_ns, frame_size_px),
+            frame_size_px=frame_size_px,
+            views=views,
+            refusals=self._refusals,
         )
-        return proposals[: self._settings.max_people]
+        unknown = [detection for index, detection in enumerate(found) if index not in known]
+        looks += strangers(
+            unknown,
+            at_ns,
+            refusals=self._refusals,
+            convincing_detection=self._settings.convincing_detection,
+            anybody=bool(self._tracks),
+        )
+        return looks[: self._settings.max_people]
 
-    def _was_refused(self, detection: Detection, at_ns: int) -> bool:
-        """Tell whether nobody was seen here lately; a body beyond doubt is looked at again soon."""
-        if detection.score >= self._settings.convincing_detection:
-            longest_ns = QUIET_WHEN_MISSED_NS
-        else:
-            longest_ns = LONGEST_QUIET_NS if self._tracks else QUIET_WHEN_EMPTY_NS
-        return self._refusals.cover(detection.box_px, at_ns, longest_ns=longest_ns)
+    def _in_turn(self, at_ns: int, frame_size_px: tuple[int, int]) -> list[Track]:
+        most = self._settings.looks_per_frame
+        return in_turn(self._tracks, at_ns, frame_size_px, most=most)
 
     def update(
         self, at_ns: int, proposals: Sequence[Proposal], poses: Sequence[RelativePose]
@@ -396,7 +282,3 @@ class Tracker:
                 self._memory.keep(track.departure(self._frame_size_px))
         self._tracks = kept
         self._memory.forget(at_ns)
-
-
-def _boxes(boxes: Sequence[Float32[np.ndarray, "4"]]) -> Float32[np.ndarray, "boxes 4"]:
-    return np.array(boxes, np.float32).reshape(-1, 4)

@@ -16,7 +16,7 @@ from torch import nn
 
 from edge_pose.bundle import Bundle
 from edge_pose.errors import BundleError
-from edge_pose.track import TrackSettings
+from edge_pose.track_settings import TrackSettings
 
 _MM_PER_M: Final = 1000.0
 PERCENTILES: Final = (50, 95, 99)

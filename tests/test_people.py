@@ -14,7 +14,7 @@ from edge_pose.engines import Engines
 from edge_pose.engines.onnx import OnnxEngine
 from edge_pose.people import STAGES, EstimatorSettings, PoseEstimator
 from edge_pose.skeleton import INDEX, JOINTS, ROOT
-from edge_pose.track import TrackSettings
+from edge_pose.track_settings import TrackSettings
 from edge_pose.types import Frame, Pose3D
 from scenes import Person, World, engines_of
 

@@ -11,7 +11,8 @@ from edge_pose.memory import Departure, Memory, leaves
 from edge_pose.region import Region
 from edge_pose.sighting import Proposal, Track
 from edge_pose.skeleton import INDEX, NUM_JOINTS
-from edge_pose.track import Tracker, TrackSettings
+from edge_pose.track import Tracker
+from edge_pose.track_settings import TrackSettings
 from edge_pose.types import Detection, RelativePose
 
 MS = 1_000_000
