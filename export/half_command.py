@@ -30,6 +30,7 @@ from export.sensitivity import (
     last_that_holds,
     multiplications,
 )
+from export.storage import store_exact_halves
 
 FILE: Final = "pose.fp16.onnx"
 
@@ -71,6 +72,7 @@ def main(arguments: argparse.Namespace) -> None:
         answers_in(single, network, judged.pictures), answers_in(form, network, judged.pictures)
     )
     arguments.out.mkdir(parents=True, exist_ok=True)
+    store_exact_halves(form)
     onnx.save(form, arguments.out / FILE)
     judged.names.write(arguments.out / "judged.json")
     table = {

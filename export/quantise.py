@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quant_pre_process
 from onnxruntime.quantization.calibrate import TensorData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -26,6 +26,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from export.activations import Channels, Images, channels, ranges
 from export.equalise import equalise, is_depthwise
 from export.qdq_forms import MOST_INT8
+from export.storage import store_exact_halves
 from export.sums import ends_of_terms, spare_float_readers, sums_between
 
 QUANTISED: Final = ("Conv", "Add")
@@ -82,7 +83,7 @@ def quantise(calibrated: Calibrated, layers: Collection[str]) -> onnx.ModelProto
         _round_weights(model, layers, calibrated.channels)
     chosen = [*layers, *sums_between(model, layers)]
     if not chosen:  # the quantiser would take none for all
-        _halve_float_weights(model)
+        store_exact_halves(model)
         return model
     quantiser = QDQQuantizer(
         model,
@@ -109,7 +110,7 @@ def quantise(calibrated: Calibrated, layers: Collection[str]) -> onnx.ModelProto
     quantised = quantiser.model.model
     spare_float_readers(quantised, chosen)
     del quantised.metadata_props[:]
-    _halve_float_weights(quantised)
+    store_exact_halves(quantised)
     onnx.checker.check_model(quantised)
     return quantised
 
@@ -140,19 +141,3 @@ def _round_weights(
         bias = numpy_helper.to_array(arrays[node.input[2]]) - shift
         for name, values in ((node.input[1], rounded), (node.input[2], bias)):
             arrays[name].CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
-
-
-def _halve_float_weights(model: onnx.ModelProto) -> None:
-    """Store the weights of layers left in float in half the bytes."""
-    graph = model.graph
-    weights = {node.input[1] for node in graph.node if node.op_type == "Conv"}
-    for array in list(graph.initializer):
-        if array.name not in weights or numpy_helper.to_array(array).size < _SMALLEST_HALVED:
-            continue
-        half = numpy_helper.from_array(
-            numpy_helper.to_array(array).astype(np.float16), f"{array.name}.half"
-        )
-        widen = helper.make_node("Cast", [half.name], [array.name], to=TensorProto.FLOAT)
-        graph.initializer.remove(array)
-        graph.initializer.append(half)
-        graph.node.insert(0, widen)
