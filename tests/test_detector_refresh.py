@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_pose.boxes import overlaps
 from edge_pose.bundle import open_bundle
 from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines.onnx import OnnxEngine
@@ -236,12 +237,15 @@ def test_shares_and_inventions_are_those_that_the_appliance_would_show(
         find_people(engine, spec, image.image(), [whole], settings)
         for image in read_labels(frames_folder(tmp_path / "nobody", [(), ()]))
     )
-    # The teachers saw the same, half of it with doubt, but a stranger for the surest of a frame.
+    # The teachers saw the same, half of it with doubt, but a stranger for the surest of a frame,
+    # of whom they saw no part either.
+    shares = overlaps(second[0].box_px[None], np.stack([one.box_px for one in second]))[0]
+    apart = [one for one, share in zip(second, shares, strict=True) if share == 0]
     stranger = Detection(box_px=np.array([260, 262, 299, 299], np.float32), score=0.9)
-    seen = frames_folder(tmp_path / "seen", [first, [stranger, *second[1:]]])
-    sure = [one for one in (*first, *second[1:]) if one.score >= 0.5]
+    seen = frames_folder(tmp_path / "seen", [first, [stranger, *apart]])
+    sure = [one for one in (*first, *apart) if one.score >= 0.5]
     high = sum(float(one.box_px[3] - one.box_px[1]) >= 30 for one in sure)
-    assert high >= 4
+    assert high >= 3
     silent = load_detector(BUNDLE.folder)
     with torch.no_grad():
         for name, value in silent.named_parameters():
