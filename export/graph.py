@@ -18,9 +18,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from export.storage import as_halves
 from train.detector import DetectorNet
 from train.ensemble import Ensemble
-from train.shipped import HALF, START, STEP, STEPS
+from train.shipped import START, STEP, STEPS
 from train.ssd import INPUT_PX
 from train.student import INPUT_SIZE_PX, PoseNet
 
@@ -202,8 +203,8 @@ def _as_halves(values: np.ndarray, name: str) -> _Stored | None:
     is_depthwise = values.ndim == _FILTER_AXES and values.shape[1] == 1
     if values.size < _SMALLEST_HALVED or is_depthwise:
         return None
-    half = numpy_helper.from_array(values.astype(np.float16), name + HALF)
-    return [half], [helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)]
+    half, widen = as_halves(values, name)
+    return [half], [widen]
 
 
 def in_steps(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

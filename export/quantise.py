@@ -26,12 +26,10 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from export.activations import Channels, Images, channels, ranges
 from export.equalise import equalise, is_depthwise
 from export.qdq_forms import MOST_INT8
-from export.storage import store_exact_halves
+from export.storage import SMALLEST, store_exact_halves
 from export.sums import ends_of_terms, spare_float_readers, sums_between
 
 QUANTISED: Final = ("Conv", "Add")
-_SMALLEST_HALVED: Final = 64
-"""Float weights with fewer numbers are not worth a Cast."""
 _NOTHING: Final = 1e-12
 
 
@@ -131,7 +129,7 @@ def _round_weights(
         if node.name in layers:
             step = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), _NOTHING) / MOST_INT8
             rounded = np.rint(weights / step) * step
-        elif weights.size >= _SMALLEST_HALVED:
+        elif weights.size >= SMALLEST:
             rounded = weights.astype(np.float16).astype(np.float64)
         else:
             continue

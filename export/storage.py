@@ -1,4 +1,4 @@
-"""Arrays in fewer bytes where that changes nothing: what fits into halves is stored as halves.
+"""Arrays in fewer bytes: how one is stored as halves, and all that lose nothing by it.
 
 In: a graph.  Out: the same graph, changed in place, of the same answers to the last bit: each such
 array is followed by the node that makes single precision of it.
@@ -8,13 +8,21 @@ from typing import Final
 
 import numpy as np
 import onnx
+from jaxtyping import Float32
 from onnx import TensorProto, helper, numpy_helper
 
 from train.shipped import HALF
 
-_LARGEST: Final = float(np.finfo(np.float16).max)
-_SMALLEST: Final = 64
+SMALLEST: Final = 64
 """Of elements; a node for less costs more than it spares."""
+
+
+def as_halves(
+    values: Float32[np.ndarray, "..."], name: str
+) -> tuple[onnx.TensorProto, onnx.NodeProto]:
+    """Return an array rounded to halves, and the node that widens it under its name again."""
+    half = numpy_helper.from_array(values.astype(np.float16), name + HALF)
+    return half, helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT)
 
 
 def store_exact_halves(model: onnx.ModelProto) -> None:
@@ -25,14 +33,15 @@ def store_exact_halves(model: onnx.ModelProto) -> None:
         if array.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(array)
-        if values.ndim < 2 or values.size < _SMALLEST or np.abs(values).max() > _LARGEST:
+        if values.ndim < 2 or values.size < SMALLEST or not _are_halves(values):
             continue
-        half = values.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), values):
-            continue
-        stored = numpy_helper.from_array(half, array.name + HALF)
-        widen = helper.make_node("Cast", [stored.name], [array.name], to=TensorProto.FLOAT)
+        half, widen = as_halves(values, array.name)
         graph.initializer.remove(array)
-        if stored.name not in names:  # a layer in halves reads the same one
-            graph.initializer.append(stored)
+        if half.name not in names:  # a layer in halves reads the same one
+            graph.initializer.append(half)
         graph.node.insert(0, widen)
+
+
+def _are_halves(values: Float32[np.ndarray, "..."]) -> bool:
+    with np.errstate(over="ignore"):  # what overflows is no half
+        return np.array_equal(values.astype(np.float16).astype(np.float32), values)

@@ -115,7 +115,17 @@ def _draw_board(
     size_px = rng.uniform(*BOARD_SIDES, 2) * len(mask)
     middle_px = joint_px + rng.uniform(-OFF_THE_JOINT, OFF_THE_JOINT, 2) * size_px
     tilt_deg = BOARD_TILT_DEG * rng.standard_normal()
-    corners = cv2.boxPoints((_pair(middle_px), _pair(size_px), float(tilt_deg)))
+    fill_rectangle(mask, middle_px, size_px, float(tilt_deg))
+
+
+def fill_rectangle(
+    mask: UInt8[np.ndarray, "height width"],
+    middle_px: Float64[np.ndarray, "2"],
+    size_px: Float64[np.ndarray, "2"],
+    tilt_deg: float,
+) -> None:
+    """Draw a turned rectangle into a mask."""
+    corners = cv2.boxPoints((_pair(middle_px), _pair(size_px), tilt_deg))
     cv2.fillConvexPoly(mask, np.rint(corners).astype(np.int32), 255)
 
 

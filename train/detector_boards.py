@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
-from train.boards import EDGE_DEG, look_of_board
+from train.boards import EDGE_DEG, fill_rectangle, look_of_board
 
 HIDDEN_SHARE: Final = 0.35
 """Of people, each by something of their own; and of frames, with something before nobody."""
@@ -57,12 +57,12 @@ def hide_people(
     height_px, width_px = image.shape[:2]
     mask = np.zeros((height_px, width_px), np.uint8)
     for box_px in boxes_px[rng.random(len(boxes_px)) < HIDDEN_SHARE]:
-        cv2.fillConvexPoly(mask, _corners_before(box_px, rng), 255)
+        _draw_before(mask, box_px, rng)
     if rng.random() < HIDDEN_SHARE:
         sides_px = rng.uniform(0.1, 0.5, 2) * [width_px, height_px]
         corner_px = rng.uniform(0, 1, 2) * ([width_px, height_px] - sides_px)
         nobody_px = np.concatenate([corner_px, corner_px + sides_px]).astype(np.float32)
-        cv2.fillConvexPoly(mask, _corners_before(nobody_px, rng), 255)
+        _draw_before(mask, nobody_px, rng)
     if not mask.any():
         return image, boxes_px, np.ones(len(boxes_px))
     soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(*_SOFT_PX))
@@ -79,8 +79,12 @@ def hide_people(
     )
 
 
-def _corners_before(box_px: Float32[np.ndarray, "4"], rng: np.random.Generator) -> np.ndarray:
-    """Draw a rectangle that hides part of a box, as a polygon."""
+def _draw_before(
+    mask: UInt8[np.ndarray, "height width"],
+    box_px: Float32[np.ndarray, "4"],
+    rng: np.random.Generator,
+) -> None:
+    """Draw a rectangle that hides part of a box."""
     middle_px = (box_px[:2] + box_px[2:]).astype(float) / 2
     sides_px = (box_px[2:] - box_px[:2]).astype(float)
     if rng.random() < _EDGE_SHARE:
@@ -100,8 +104,7 @@ def _corners_before(box_px: Float32[np.ndarray, "4"], rng: np.random.Generator) 
         size_px = rng.uniform(*_BOARD_SIDES, 2) * sides_px
         middle_px = middle_px + rng.uniform(-0.5, 0.5, 2) * sides_px
         tilt_deg = _BOARD_TILT_DEG * rng.standard_normal()
-    centre, size = (tuple(map(float, pair)) for pair in (middle_px, size_px))
-    return np.rint(cv2.boxPoints((centre, size, float(tilt_deg)))).astype(np.int32)
+    fill_rectangle(mask, middle_px, size_px, float(tilt_deg))
 
 
 def _left_in_sight(
