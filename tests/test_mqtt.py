@@ -4,9 +4,7 @@ import base64
 import hashlib
 import json
 import logging
-import selectors
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -273,18 +271,8 @@ def test_where_the_status_may_not_be_read_that_is_said_and_all_else_goes_on(
 class Strict(Relay):
     """Before a broker, throws out whoever wants to hear something, as some brokers do."""
 
-    def _hand_on(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
-        here, (other, session) = key.fileobj, key.data
-        assert isinstance(here, socket.socket)
-        if session is not None:
-            ahead = Session(rest=session.rest, version=session.version)
-            ahead.take(here.recv(65536, socket.MSG_PEEK))
-            if any(packet.kind == SUBSCRIBE for packet in ahead.packets):
-                for end in (here, other):
-                    selector.unregister(end)
-                    end.close()
-                return
-        super()._hand_on(selector, key)
+    def _tolerates(self, session: Session) -> bool:
+        return all(packet.kind != SUBSCRIBE for packet in session.packets)
 
 
 def test_a_broker_that_throws_out_whoever_asks_for_the_status_is_not_asked_again(
