@@ -4,7 +4,6 @@ import numpy as np
 import torch
 
 from train.detector import decode_boxes, encode_boxes
-from train.detector_data import _bodies_below
 from train.detector_loss import detector_terms
 from train.ssd import INPUT_PX, anchors, decode
 
@@ -45,14 +44,3 @@ def test_finding_somebody_where_nobody_is_sure_costs_nothing() -> None:
     invented = detector_terms(predicted, {"people_px": nothing, "unsure_px": nothing}, AT)
     assert float(doubted["score"]) < 1e-6
     assert float(invented["score"]) > 0.1
-
-
-def test_a_drawn_head_without_a_known_body_is_doubt_and_one_with_a_body_is_not() -> None:
-    head = np.array([100, 50, 120, 75], np.float32)
-    body = np.array([[80, 45, 140, 240]], np.float32)
-    assert len(_bodies_below(head, body)) == 0
-    guesses = _bodies_below(head, body + 400)
-    heads_high = (guesses[:, 3] - guesses[:, 1]) / 25
-    np.testing.assert_allclose(heads_high, [2.2, 4.0, 7.0], rtol=1e-5)
-    assert (guesses[:, 1] == 50).all()
-    np.testing.assert_allclose((guesses[:, 0] + guesses[:, 2]) / 2, 110, atol=1e-4)

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "foreground": ("train.foreground_command", "tell which masks of pictures may be believed"),
     "pretrain": ("train.pretrain_command", "let a network learn a line's pictures before any pose"),
     "label": ("train.label_command", "let the teachers label real pictures"),
+    "overlooked": ("train.overlooked_command", "box people whom the teachers overlooked"),
     "backgrounds": ("train.backgrounds", "cut parts without people out of labelled pictures"),
     "student": ("train.student_command", "train the pose network"),
     "lift": ("train.lift_command", "train what lifts joints from the picture into metres"),

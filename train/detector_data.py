@@ -18,6 +18,13 @@ from jaxtyping import Float32, UInt8
 from torch.utils.data import IterableDataset
 
 from train.detector_boards import hide_people
+from train.drawn_heads import (
+    bodies_below,
+    doubted_people,
+    known_people,
+    overlooked_heads,
+    united,
+)
 from train.label_cache import read_labels
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
@@ -29,10 +36,6 @@ MOST_BOXES: Final = 48
 _LEAST_VISIBLE: Final = 0.2
 _LEAST_SIDE_PX: Final = 10.0
 """In the network's input; smaller people cannot be found there and are left out of the loss."""
-_SURE: Final = 0.5
-_BODIES: Final = ((2.4, 2.2), (2.8, 4.0), (2.6, 7.0))
-"""Width and height in heads of what may be seen below one: shoulders, the trunk, all of a body."""
-_COVERED_IOU: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +95,9 @@ class RenderedScenes:
 class RealScenes:
     """Frames of teacher-labelled folders; weak opinions count as doubt.
 
-    So does the surrounding of a head that somebody drew and no teacher has a body for: without that
-    the detector would learn to overlook whom its teachers overlooked.
+    So does the surrounding of a head that somebody drew and of which neither a teacher nor
+    `python -m train overlooked` has seen the body: without that the detector would learn to
+    overlook whom its teachers overlooked.
     """
 
     def __init__(self, folders: Sequence[Path], *, held_out: bool) -> None:
@@ -112,50 +116,13 @@ class RealScenes:
     def scene(self, index: int) -> Scene:
         """Decode one frame with the teachers' boxes."""
         image = self._images[index]
-        posed = np.array([person.box_px for person in image.people], np.float32).reshape(-1, 4)
-        sure = image.detected_scores >= _SURE
-        people = _united(posed, image.detected_px[sure])
-        drawn = [given.box_px for given in image.given if given.kind in {"head", "helmet"}]
-        overlooked = [_bodies_below(head, people) for head in drawn]
+        people = united(known_people(image), image.overlooked_px)
+        overlooked = [bodies_below(head) for head in overlooked_heads(image, people)]
         return Scene(
             image=image.image(),
             people_px=people,
-            unsure_px=np.concatenate([image.detected_px[~sure], *overlooked]),
+            unsure_px=np.concatenate([doubted_people(image), *overlooked]),
         )
-
-
-def _bodies_below(
-    head_px: Float32[np.ndarray, "4"], people_px: Float32[np.ndarray, "people 4"]
-) -> Float32[np.ndarray, "bodies 4"]:
-    """Guess where the body of a drawn head is; nothing if it is one of `people_px`."""
-    x, top, bottom = (head_px[0] + head_px[2]) / 2, head_px[1], head_px[3]
-    y = (top + bottom) / 2
-    belongs = (
-        (people_px[:, 0] <= x)
-        & (x <= people_px[:, 2])
-        & (people_px[:, 1] <= y)
-        & (y <= (people_px[:, 1] + people_px[:, 3]) / 2)
-    )
-    if belongs.any():
-        return np.zeros((0, 4), np.float32)
-    size = max(head_px[2] - head_px[0], bottom - top)
-    bodies = [
-        (x - wide * size / 2, top, x + wide * size / 2, top + high * size) for wide, high in _BODIES
-    ]
-    return np.array(bodies, np.float32)
-
-
-def _united(
-    first: Float32[np.ndarray, "first 4"], second: Float32[np.ndarray, "second 4"]
-) -> Float32[np.ndarray, "both 4"]:
-    """Join two lists of boxes; those of the second that the first already has are dropped."""
-    low = np.maximum(first[None, :, :2], second[:, None, :2])
-    high = np.minimum(first[None, :, 2:], second[:, None, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    iou = common / np.maximum(areas[0][None] + areas[1][:, None] - common, 1e-6)
-    new = ~(iou > _COVERED_IOU).any(axis=1)
-    return np.concatenate([first, second[new]]).astype(np.float32)
 
 
 class DetectorBatches(IterableDataset[Batch]):

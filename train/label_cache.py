@@ -10,6 +10,10 @@ picture's size), `quality`, `disagreement_px`.  Per box of the people teacher: `
 `det_box_px`, `det_score`.  Per box that came with the picture: `given_image`, `given_kind`,
 `given_box_px`.  Per reason for which people were turned down: `rejected_reason`,
 `rejected_count`.
+
+Beside a shard may lie `overlooked-00000.npz`, of people whose heads came with the picture and whom
+no teacher boxed (`python -m train overlooked`): `image`, `box_px` and `network`, the hash of the
+pose network that saw them.
 """
 
 import json
@@ -31,6 +35,10 @@ SCHEMA: Final = 2
 SHARD_PICTURES: Final = 256
 JPEG_QUALITY: Final = 92
 INDEX_FILE: Final = "labels.json"
+
+
+def _no_boxes() -> Float32[np.ndarray, "0 4"]:
+    return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,8 @@ class LabelledImage:
     """All boxes of the people teacher, also of people without a pose label."""
     detected_scores: Float32[np.ndarray, "detected"]
     given: tuple[GivenBox, ...]
+    overlooked_px: Float32[np.ndarray, "overlooked 4"] = field(default_factory=_no_boxes)
+    """Boxes of people whose heads came with the picture and whom no teacher boxed."""
     rejected: Mapping[str, int] = field(default_factory=dict)
 
     def image(self) -> UInt8[np.ndarray, "height width 3"]:
@@ -164,16 +174,56 @@ class LabelFolder:
 
 def read_labels(folder: Path) -> Iterator[LabelledImage]:
     """Yield the labelled pictures of a folder, shard by shard, also while it still grows."""
+    for shard in shards_of(folder):
+        yield from read_shard(shard)
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """Return the shards of a folder, in their order; a SourceError where there are none."""
     shards = _shards(folder)
     if not shards:
         raise SourceError(f"{folder} holds no labels-*.npz; make them with `python -m train label`")
-    for shard in shards:
-        with np.load(shard) as arrays:
-            if "reach_px" not in arrays:
-                raise SourceError(
-                    f"{shard} holds labels of an older form; delete {folder}, label again"
-                )
-            yield from _unpack(dict(arrays))
+    return shards
+
+
+def read_shard(shard: Path) -> Iterator[LabelledImage]:
+    """Yield the labelled pictures of a shard."""
+    with np.load(shard) as arrays:
+        if "reach_px" not in arrays:
+            raise SourceError(
+                f"{shard} holds labels of an older form; delete {shard.parent}, label again"
+            )
+        labels = dict(arrays)
+    seen = _beside(shard)
+    if seen.exists():
+        with np.load(seen) as arrays:
+            labels.update(overlooked_image=arrays["image"], overlooked_px=arrays["box_px"])
+    yield from _unpack(labels)
+
+
+def overlooked_by(shard: Path) -> str:
+    """Return the hash of the network that looked for the overlooked of a shard, or nothing."""
+    seen = _beside(shard)
+    if not seen.exists():
+        return ""
+    with np.load(seen) as arrays:
+        return str(arrays["network"])
+
+
+def write_overlooked(
+    shard: Path, boxes_px: Sequence[Float32[np.ndarray, "_ 4"]], *, network: str
+) -> None:
+    """Keep the overlooked of each picture of a shard beside it, whole or not at all."""
+    part = _beside(shard).with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            image=np.repeat(np.arange(len(boxes_px), dtype=np.int32), [len(b) for b in boxes_px]),
+            box_px=np.concatenate([_no_boxes(), *boxes_px]),
+            network=np.array(network, np.str_),
+        )
+    part.replace(_beside(shard))
 
 
 def encode_picture(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
@@ -188,6 +238,10 @@ def encode_mask(mask: UInt8[np.ndarray, "height width"]) -> bytes:
 
 def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("labels-?????.npz"))
+
+
+def _beside(shard: Path) -> Path:
+    return shard.with_name(shard.name.replace("labels", "overlooked"))
 
 
 def _words(folder: Path, name: str) -> frozenset[str]:
@@ -240,6 +294,7 @@ def _pack(images: Sequence[LabelledImage]) -> dict[str, np.ndarray]:
 def _unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[LabelledImage]:
     jpegs = _split(arrays["jpeg_bytes"], arrays["jpeg_offsets"])
     masks = _split(arrays["mask_png_bytes"], arrays["mask_png_offsets"])
+    overlooked = arrays.get("overlooked_image", np.zeros(0, np.int32))
     for number, jpeg in enumerate(jpegs):
         detected = arrays["det_image"] == number
         yield LabelledImage(
@@ -271,6 +326,7 @@ def _unpack(arrays: Mapping[str, np.ndarray]) -> Iterator[LabelledImage]:
                 )
                 for index in np.flatnonzero(arrays["given_image"] == number)
             ),
+            overlooked_px=arrays.get("overlooked_px", _no_boxes())[overlooked == number],
         )
 
 
