@@ -1,28 +1,32 @@
 """Whom the appliance reports, and whom it invents: detector, pose network and tracker together.
 
-    python -m benchmarks.reported --rendered FOLDER … --workers LABELS [--evidence 0 0.25 …]
+    python -m benchmarks.reported --rendered FOLDER … --workers LABELS --clips VIDEO …
+        [--evidence 0 0.25 …]
 
-In: rendered folders, whose truth is exact, and labels of the workers set (`python -m train label
-workers`), of which only the heads that its authors drew are used, in groups held out from training.
-Out: a Markdown table.  Every picture is shown for a few frames, as by a camera before which nobody
-moves, and whoever is reported in the last of them counts.
+In: rendered folders, whose truth is exact; labels of the workers set (`python -m train label
+workers`), of which only the heads that its authors drew are used, in groups held out from training;
+and videos that show one person all the time.  Out: a Markdown table.  Every still picture is shown
+for a few frames, as by a camera before which nobody moves, and whoever is reported in the last of
+them counts; of videos every picture counts.
 
 *Rendered*: somebody is to be found when three tenths of them are visible and they are at least a
 tenth of the picture's shorter side high, and is by a box that overlaps what is visible by a fifth:
 boxes of poses also hold what is hidden.  Whose box overlaps nobody so far is invented.  *Drawn
 heads*: found if the head's middle lies in the upper half of a box; bodies without a drawn head are
-common, so inventions cannot be counted.
+common, so inventions cannot be counted.  *Clips*: somebody reported is the one who is there, and
+whoever else is reported is invented.
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Final, get_args
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -32,7 +36,7 @@ from edge_pose.bundle import Bundle, open_bundle, packaged
 from edge_pose.clock import NS_PER_S
 from edge_pose.config import Tier
 from edge_pose.engines import Engines
-from edge_pose.errors import EdgePoseError
+from edge_pose.errors import EdgePoseError, SourceError
 from edge_pose.people import EstimatorSettings, PoseEstimator
 from edge_pose.runtime import open_engines
 from edge_pose.track_settings import TrackSettings
@@ -65,6 +69,40 @@ def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, evidence: flo
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
+def row_of_clips(clips: Sequence[Path], bundle: Bundle) -> tuple[str, ...]:
+    """Play videos of one person each, and count how many people every picture of them reports."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        carried = open_engines(bundle, stack, folder=Path(folder), choice="onnx")
+        for clip in tqdm(clips, desc="clips", unit="clip", file=sys.stderr):
+            estimator = PoseEstimator(bundle, engines=carried.engines, intrinsics_for=camera.assume)
+            for frame in frames_of(clip):
+                people = sum(not person.stale for person in estimator.process(frame))
+                tally.wanted.append(1.0)
+                tally.found.append(float(min(people, 1)))
+                tally.invented.append(float(max(people - 1, 0)))
+    limit = TrackSettings().evidence_min
+    return tally.row("clips with one person", limit, heads=False)
+
+
+def frames_of(clip: Path) -> Iterator[Frame]:
+    """Decode a video; a SourceError where nothing can be."""
+    capture = cv2.VideoCapture(str(clip))
+    fps = capture.get(cv2.CAP_PROP_FPS) or FPS
+    for number in count():
+        there, image = capture.read()
+        if not there:
+            break
+        yield Frame(
+            image=np.asarray(image, np.uint8),
+            sequence=number,
+            captured_ns=int(number * NS_PER_S / fps),
+            captured_at_ms=0,
+        )
+    if not number:
+        raise SourceError(f"{clip} cannot be read as a video; name one that shows one person")
+
+
 def rows_of(
     name: str, scenes: Iterable[Scene], bundle: Bundle, limits: list[float], *, heads: bool
 ) -> list[tuple[str, ...]]:
@@ -84,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reported", description=__doc__)
     parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="by train synth")
     parser.add_argument("--workers", type=Path, help="labels of the workers set")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="one person in each")
     parser.add_argument("--tier", choices=get_args(Tier), default="fast")
     parser.add_argument("--most", type=int, default=300, help="pictures of each set")
     parser.add_argument(
@@ -97,6 +136,8 @@ def main() -> int:
     rows = []
     try:
         bundle = open_bundle(packaged(arguments.tier))
+        if arguments.clips:
+            rows.append(row_of_clips(arguments.clips, bundle))
         for folder in arguments.rendered:
             scenes = islice(rendered(folder), arguments.most)
             rows += rows_of(folder.name, scenes, bundle, arguments.evidence, heads=False)

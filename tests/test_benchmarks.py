@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import appliance, desk, leaderboard, ours, rivals
+from benchmarks import appliance, desk, leaderboard, ours, reported, rivals
 from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import SourceError
@@ -207,3 +207,31 @@ def test_the_leaderboard_has_a_row_a_network_and_a_column_a_set_and_metric() -> 
     assert "80 [80, 80]" in row
     assert "1.25 [1.25, 1.25]" in row
     assert row.rstrip(" |").endswith("11.6")
+
+
+def clip_of(path: Path, picture: np.ndarray, count: int) -> Path:
+    """Show a picture for so many frames."""
+    height, width = picture.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (width, height))
+    for _ in range(count):
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def test_clips_count_whoever_is_reported_once_and_everybody_else_as_invented(
+    tmp_path: Path,
+) -> None:
+    bundle = open_bundle()
+    with np.load(bundle.folder / "golden.npz") as golden:
+        picture = golden["pose.images"][int(np.argmax(golden["pose.scores"].mean(axis=1)))]
+    room = np.full_like(picture, 90)
+    alone = clip_of(tmp_path / "alone.avi", np.hstack([picture, room]), 3)
+    both = clip_of(tmp_path / "both.avi", np.hstack([picture, picture]), 3)
+    nobody = clip_of(tmp_path / "nobody.avi", np.hstack([room, room]), 6)
+    *_, pictures, people, found, invented = reported.row_of_clips([alone, both, nobody], bundle)
+    assert (pictures, people) == ("12", "12")
+    assert found.startswith("0.500 ")
+    assert invented.startswith("0.250 ")
+    with pytest.raises(SourceError, match="name one that shows one person"):
+        reported.row_of_clips([tmp_path / "none.mp4"], bundle)
