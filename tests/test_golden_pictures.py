@@ -23,12 +23,13 @@ class SureOfBlue(nn.Module):
 def test_crops_are_those_that_the_network_is_sure_of_and_frames_show_people_whole(
     tmp_path: Path,
 ) -> None:
-    frames = [rendered_frame(number) for number in range(8)]
-    for number, frame in enumerate(frames):
+    frames = []
+    for number in range(8):
+        frame = rendered_frame(number)
         frame.image[:, :, 2] = 30 * number
-        for person in frame.people:
-            hidden = replace(person, visible_fraction=1.0 if number in {3, 5} else 0.4)
-            frame.people[:] = [hidden]
+        seen = 1.0 if number in {3, 5} else 0.4
+        people = [replace(person, visible_fraction=seen) for person in frame.people]
+        frames.append(replace(frame, people=people))
     write_chunk(chunk_path(tmp_path, 0), pack_chunk(frames))
     pictures = golden_pictures(tmp_path, SureOfBlue())
     blue = [float(np.median(crop[:, :, 0])) for crop in pictures["pose"]]
