@@ -12,7 +12,7 @@ from edge_pose.bundle import open_bundle
 from edge_pose.engines.onnx import OnnxEngine
 from train.__main__ import main
 from train.detector_data import RealScenes
-from train.drawn_heads import bodies_below, overlooked_heads
+from train.drawn_heads import bodies_below, boxes_of_anybody, overlooked_heads
 from train.label_cache import (
     LabelFolder,
     LabelledImage,
@@ -22,6 +22,7 @@ from train.label_cache import (
     shards_of,
 )
 from train.overlooked import find_overlooked
+from train.pose_data import RealPeople
 from train.sources import GivenBox
 
 BUNDLE: Final = open_bundle()
@@ -113,3 +114,20 @@ def test_the_detector_learns_from_whom_the_command_found_and_finds_them_once(
     written_ns = beside.stat().st_mtime_ns
     assert main(["overlooked", "--real", str(tmp_path)]) == 0
     assert beside.stat().st_mtime_ns == written_ns
+
+
+def test_squares_of_nobody_keep_clear_of_bodies_that_only_a_drawn_head_tells_of(
+    tmp_path: Path,
+) -> None:
+    head = np.array([110, 30, 140, 62], np.float32)
+    image = picture(head)
+    trunk = np.array([90, 70, 160, 200], np.float32)
+    boxes = boxes_of_anybody(image)
+    assert max(inside_share(trunk, box) for box in boxes) > 0.99
+    labels = LabelFolder(tmp_path, teachers={"teacher": "hash"})
+    labels.add(image)
+    labels.flush()
+    people, rng = RealPeople([tmp_path], held_out=False), np.random.default_rng(0)
+    squares = [nobody.box_px for _ in range(40) if (nobody := people.nobody(rng))]
+    assert squares
+    assert max(inside_share(square, trunk) for square in squares) == 0

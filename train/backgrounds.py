@@ -16,6 +16,7 @@ from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from edge_pose.errors import SourceError
+from train.drawn_heads import boxes_of_anybody
 from train.label_cache import LabelledImage, read_labels
 from train.pose_data import is_held_out
 
@@ -70,12 +71,7 @@ def backdrop(image: LabelledImage) -> UInt8[np.ndarray, "side side 3"] | None:
 def _taken(image: LabelledImage) -> Bool[np.ndarray, "rows columns"]:
     """Mark the cells of a picture that may show somebody."""
     taken = np.zeros((image.height_px // _CELL_PX, image.width_px // _CELL_PX), bool)
-    boxes = [
-        *image.detected_px,
-        *(person.box_px for person in image.people),
-        *(np.asarray(given.box_px, np.float32) for given in image.given),
-    ]
-    for box in boxes:
+    for box in boxes_of_anybody(image):
         low = np.floor((box[:2] - _CLEARANCE_PX) / _CELL_PX).astype(int).clip(0)
         high = np.ceil((box[2:] + _CLEARANCE_PX) / _CELL_PX).astype(int).clip(0)
         taken[low[1] : high[1], low[0] : high[0]] = True

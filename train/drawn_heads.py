@@ -29,6 +29,15 @@ def doubted_people(image: LabelledImage) -> Float32[np.ndarray, "doubted 4"]:
     return image.detected_px[image.detected_scores < _SURE]
 
 
+def boxes_of_anybody(image: LabelledImage) -> Float32[np.ndarray, "boxes 4"]:
+    """Return every box in which somebody is, or may be: known, doubted, drawn or guessed."""
+    posed = [person.box_px for person in image.people]
+    bodies = np.array([*posed, *image.detected_px, *image.overlooked_px], np.float32)
+    guessed = (bodies_below(head) for head in overlooked_heads(image, bodies.reshape(-1, 4)))
+    drawn = np.array([given.box_px for given in image.given], np.float32)
+    return np.concatenate([bodies.reshape(-1, 4), drawn.reshape(-1, 4), *guessed])
+
+
 def overlooked_heads(
     image: LabelledImage, people_px: Float32[np.ndarray, "people 4"]
 ) -> Iterator[Float32[np.ndarray, "4"]]:

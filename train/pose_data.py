@@ -20,6 +20,7 @@ from jaxtyping import Float32, UInt8
 from torch.utils.data import IterableDataset
 
 from edge_pose import skeleton
+from train.drawn_heads import boxes_of_anybody
 from train.label_cache import LabelledImage, LabelledPerson, read_labels
 from train.picture_runs import goes_on, run_number
 from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
@@ -189,7 +190,7 @@ class RealPeople:
         return clip + clip[-1:] * (frames - len(clip))
 
     def nobody(self, rng: np.random.Generator) -> Person | None:
-        """Cut a square that touches no known person; None where there was none to find."""
+        """Cut a square that touches nobody known or guessed; None where there was none to find."""
         if self._invented is not None and rng.random() < 0.5:
             return self._invented.person(int(rng.integers(len(self._invented))))
         for _ in range(_LOST_PATIENCE):
@@ -198,9 +199,7 @@ class RealPeople:
             side = float(rng.uniform(0.12, 0.5)) * float(size.min())
             low = rng.uniform(0, 1, 2) * (size - side)
             box = np.array([*low, *(low + side)], np.float32)
-            known = np.concatenate(
-                [image.detected_px, np.array([p.box_px for p in image.people]).reshape(-1, 4)]
-            )
+            known = boxes_of_anybody(image)
             apart = (
                 (known[:, 2] < box[0])
                 | (known[:, 0] > box[2])
