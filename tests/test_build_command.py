@@ -389,6 +389,7 @@ def is_whole(path: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a dozen real builds, as long as the machine takes for each
 def test_a_build_that_is_killed_at_any_moment_leaves_nothing_that_is_believed(
     tmp_path: Path,
 ) -> None:
