@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
 from edge_pose.assign import assign
 from edge_pose.boxes import overlaps
@@ -33,13 +33,13 @@ from edge_pose.sweep import views_of
 from edge_pose.types import Detection
 from train.confidence import bootstrap_mean, markdown_table
 from train.detector_refresh import FOUND_IOU, LEAST_HEIGHT, inventions
+from train.drawn_heads import in_upper_half
 from train.label_cache import read_labels
 from train.pose_data import is_held_out
 from train.synth.dataset import read_chunk
 
 THRESHOLDS: Final = (0.3, 0.4, 0.5, 0.6)
 LEAST_HEAD: Final = 1 / 40
-UPPER: Final = 0.5
 LEAST_VISIBLE: Final = 0.3
 
 Boxes = Float32[np.ndarray, "boxes 4"]
@@ -97,14 +97,6 @@ def hit_heads(heads_px: Boxes, boxes_px: Boxes) -> np.ndarray:
     # Of several boxes that fit, the smallest is most likely this head's.
     area = np.prod(boxes_px[:, 2:] - boxes_px[:, :2], axis=1)
     return np.asarray(inside * (1.0 - 0.1 * area / max(float(area.max(initial=1.0)), 1.0)))
-
-
-def in_upper_half(heads_px: Boxes, boxes_px: Boxes) -> Bool[np.ndarray, "heads boxes"]:
-    """Tell in whose boxes' upper halves the middles of heads lie."""
-    middle = (heads_px[:, None, :2] + heads_px[:, None, 2:]) / 2
-    low, high = boxes_px[None, :, :2], boxes_px[None, :, 2:].copy()
-    high[..., 1] = low[..., 1] + UPPER * (high[..., 1] - low[..., 1])
-    return np.asarray(((middle >= low) & (middle <= high)).all(axis=2))
 
 
 def near(scene: Scene, boxes_px: Boxes) -> np.ndarray:

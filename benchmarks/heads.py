@@ -27,13 +27,14 @@ from jaxtyping import Float32, Float64, Int
 from torch import nn
 
 from benchmarks.by_hand import relabelled
-from benchmarks.detector import LEAST_HEAD, in_upper_half
+from benchmarks.detector import LEAST_HEAD
 from benchmarks.leaderboard import entries_of
 from edge_pose.bundle import packaged
 from edge_pose.config import Tier
 from edge_pose.errors import EdgePoseError, SourceError
 from edge_pose.skeleton import INDEX
 from train.confidence import bootstrap_difference, bootstrap_mean, markdown_table
+from train.drawn_heads import in_upper_half
 from train.label_cache import LabelledImage, read_labels
 from train.pose_data import is_held_out
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.detector import in_upper_half
 from benchmarks.heads import away_of, main, pairs_of, rows_of
 from edge_pose.region import region_of_body
 from edge_pose.skeleton import NUM_JOINTS
 from mim_folders import labelled_folder
+from train.drawn_heads import in_upper_half
 from train.label_cache import LabelledImage, read_labels
 from train.sources import GivenBox
 from train.student import INPUT_SIZE_PX

@@ -8,20 +8,22 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
+from edge_pose.boxes import overlaps
 from train.label_cache import LabelledImage
 
 _SURE: Final = 0.5
 _BODIES: Final = ((2.4, 2.2), (2.8, 4.0), (2.6, 7.0))
 """Width and height in heads of what may be seen below one: shoulders, the trunk, all of a body."""
 _COVERED_IOU: Final = 0.5
+_UPPER: Final = 0.5
+"""Of a box: where the head of whom it shows is."""
 
 
 def known_people(image: LabelledImage) -> Float32[np.ndarray, "people 4"]:
     """Return boxes of everybody of whom a teacher is sure."""
-    posed = np.array([person.box_px for person in image.people], np.float32).reshape(-1, 4)
-    return united(posed, image.detected_px[image.detected_scores >= _SURE])
+    return united(_posed(image), image.detected_px[image.detected_scores >= _SURE])
 
 
 def doubted_people(image: LabelledImage) -> Float32[np.ndarray, "doubted 4"]:
@@ -31,11 +33,10 @@ def doubted_people(image: LabelledImage) -> Float32[np.ndarray, "doubted 4"]:
 
 def boxes_of_anybody(image: LabelledImage) -> Float32[np.ndarray, "boxes 4"]:
     """Return every box in which somebody is, or may be: known, doubted, drawn or guessed."""
-    posed = [person.box_px for person in image.people]
-    bodies = np.array([*posed, *image.detected_px, *image.overlooked_px], np.float32)
-    guessed = (bodies_below(head) for head in overlooked_heads(image, bodies.reshape(-1, 4)))
-    drawn = np.array([given.box_px for given in image.given], np.float32)
-    return np.concatenate([bodies.reshape(-1, 4), drawn.reshape(-1, 4), *guessed])
+    bodies = np.concatenate([_posed(image), image.detected_px, image.overlooked_px])
+    guessed = map(bodies_below, overlooked_heads(image, bodies))
+    drawn = np.array([given.box_px for given in image.given], np.float32).reshape(-1, 4)
+    return np.concatenate([bodies, drawn, *guessed])
 
 
 def overlooked_heads(
@@ -43,7 +44,8 @@ def overlooked_heads(
 ) -> Iterator[Float32[np.ndarray, "4"]]:
     """Yield the drawn heads that belong to none of the boxes."""
     for given in image.given:
-        if given.kind in {"head", "helmet"} and not _has_body(given.box_px, people_px):
+        is_head = given.kind in {"head", "helmet"}
+        if is_head and not in_upper_half(given.box_px[None], people_px).any():
             yield given.box_px
 
 
@@ -61,25 +63,20 @@ def united(
     first: Float32[np.ndarray, "first 4"], second: Float32[np.ndarray, "second 4"]
 ) -> Float32[np.ndarray, "both 4"]:
     """Join two lists of boxes; those of the second that the first already has are dropped."""
-    low = np.maximum(first[None, :, :2], second[:, None, :2])
-    high = np.minimum(first[None, :, 2:], second[:, None, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    iou = common / np.maximum(areas[0][None] + areas[1][:, None] - common, 1e-6)
-    new = ~(iou > _COVERED_IOU).any(axis=1)
+    new = ~(overlaps(second, first) > _COVERED_IOU).any(axis=1)
     return np.concatenate([first, second[new]]).astype(np.float32)
 
 
-def _has_body(
-    head_px: Float32[np.ndarray, "4"], people_px: Float32[np.ndarray, "people 4"]
-) -> bool:
-    """Tell whether a head's middle lies in the upper half of a box."""
-    x, y = (head_px[:2] + head_px[2:]) / 2
-    return bool(
-        (
-            (people_px[:, 0] <= x)
-            & (x <= people_px[:, 2])
-            & (people_px[:, 1] <= y)
-            & (y <= (people_px[:, 1] + people_px[:, 3]) / 2)
-        ).any()
-    )
+def in_upper_half(
+    heads_px: Float32[np.ndarray, "heads 4"], boxes_px: Float32[np.ndarray, "boxes 4"]
+) -> Bool[np.ndarray, "heads boxes"]:
+    """Tell in whose boxes' upper halves the middles of heads lie."""
+    middle = (heads_px[:, None, :2] + heads_px[:, None, 2:]) / 2
+    low, high = boxes_px[None, :, :2], boxes_px[None, :, 2:].copy()
+    high[..., 1] = low[..., 1] + _UPPER * (high[..., 1] - low[..., 1])
+    return np.asarray(((middle >= low) & (middle <= high)).all(axis=2))
+
+
+def _posed(image: LabelledImage) -> Float32[np.ndarray, "people 4"]:
+    """Return the boxes of those whose joints a teacher labelled."""
+    return np.array([person.box_px for person in image.people], np.float32).reshape(-1, 4)
