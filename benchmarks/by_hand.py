@@ -31,7 +31,8 @@ from edge_pose.errors import EdgePoseError
 from edge_pose.region import Region, region_of_body
 from train.confidence import bootstrap_difference, bootstrap_mean, markdown_table
 from train.known_sets import sitting_posture
-from train.label_cache import LabelledImage, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage
 from train.pose_augment import Person, cut_crop
 from train.pose_data import is_held_out
 from train.sources import Stills

@@ -35,7 +35,8 @@ from edge_pose.errors import EdgePoseError, SourceError
 from edge_pose.skeleton import INDEX
 from train.confidence import bootstrap_difference, bootstrap_mean, markdown_table
 from train.drawn_heads import in_upper_half
-from train.label_cache import LabelledImage, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage
 from train.pose_data import is_held_out
 
 HEAD: Final = ("network", "heads", "pictures", "distance %", "scatter %", "minus the last row")

@@ -8,13 +8,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edge_pose.skeleton import NUM_JOINTS
-from train.label_cache import (
-    LabelFolder,
-    LabelledImage,
-    LabelledPerson,
-    encode_mask,
-    encode_picture,
-)
+from train.label_cache import LabelFolder
+from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.synth.camera import Camera
 from train.synth.dataset import chunk_path, pack_chunk, write_chunk
 from train.synth.frames import LabelledFrame

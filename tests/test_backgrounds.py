@@ -10,7 +10,7 @@ import pytest
 from edge_pose.errors import SourceError
 from mim_folders import labelled_folder
 from train.backgrounds import backdrop, largest_square, main
-from train.label_cache import LabelledImage, encode_picture
+from train.labelled_image import LabelledImage, encode_picture
 from train.pose_data import is_held_out
 from train.sources import GivenBox
 

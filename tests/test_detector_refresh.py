@@ -34,7 +34,8 @@ from train.detector_refresh import (
     refresh_detector,
 )
 from train.domains import source_domain, target_domain
-from train.label_cache import LabelFolder, LabelledImage, encode_picture, read_labels
+from train.label_cache import LabelFolder, read_labels
+from train.labelled_image import LabelledImage, encode_picture
 from train.pose_data import is_held_out
 from train.report_summary import tables
 from train.shipped import shipped_weights

@@ -24,13 +24,8 @@ from train.foreground import (
 )
 from train.foreground_camera import learn_background
 from train.foreground_scenes import mark_of
-from train.label_cache import (
-    LabelFolder,
-    LabelledImage,
-    LabelledPerson,
-    encode_mask,
-    encode_picture,
-)
+from train.label_cache import LabelFolder
+from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.picture_runs import run_of
 
 SIZE = (80, 120)

@@ -13,7 +13,8 @@ from edge_pose.region import region_of_body
 from edge_pose.skeleton import NUM_JOINTS
 from mim_folders import labelled_folder
 from train.drawn_heads import in_upper_half
-from train.label_cache import LabelledImage, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage
 from train.sources import GivenBox
 from train.student import INPUT_SIZE_PX
 

@@ -11,7 +11,8 @@ from edge_pose.errors import SourceError
 from train.__main__ import main
 from train.detector_data import Scene
 from train.inventions import Inventions, find_inventions, write_inventions
-from train.label_cache import LabelFolder, LabelledImage, encode_picture
+from train.label_cache import LabelFolder
+from train.labelled_image import LabelledImage, encode_picture
 
 BOXES = np.array([[20, 30, 80, 230], [200, 40, 260, 220], [320, 100, 330, 110]], np.float32)
 

@@ -13,14 +13,9 @@ from edge_pose.engines.onnx import OnnxEngine
 from train.__main__ import main
 from train.detector_data import RealScenes
 from train.drawn_heads import bodies_below, boxes_of_anybody, overlooked_heads
-from train.label_cache import (
-    LabelFolder,
-    LabelledImage,
-    encode_picture,
-    overlooked_by,
-    read_labels,
-    shards_of,
-)
+from train.label_cache import LabelFolder, read_labels, shards_of
+from train.label_shard import overlooked_by
+from train.labelled_image import LabelledImage, encode_picture
 from train.overlooked import find_overlooked
 from train.pose_data import RealPeople
 from train.sources import GivenBox

@@ -14,7 +14,7 @@ from edge_pose.bundle import open_bundle, packaged
 from edge_pose.region import region_of_body
 from edge_pose.skeleton import INDEX, NUM_JOINTS, ROOT
 from test_pose_augment import far_person
-from train.label_cache import LabelledImage, LabelledPerson, encode_mask, encode_picture
+from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.pose_augment import Person, cut_crop
 
 ASSUMED_PX = 554.0

@@ -11,14 +11,8 @@ from jaxtyping import Float32
 from edge_pose.errors import SourceError
 from edge_pose.region import Region, region_of_body
 from edge_pose.skeleton import INDEX, JOINTS
-from train.label_cache import (
-    LabelFolder,
-    LabelledImage,
-    LabelledPerson,
-    encode_mask,
-    encode_picture,
-    read_labels,
-)
+from train.label_cache import LabelFolder, read_labels
+from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.sources import GivenBox, Picture
 from train.ssd import MAPS, anchors, decode
 from train.teacher import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_pose.skeleton import INDEX, NUM_JOINTS
-from train.label_cache import LabelledImage, LabelledPerson
+from train.labelled_image import LabelledImage, LabelledPerson
 from train.sources import Still, Stills
 from train.teacher_check import point_errors
 

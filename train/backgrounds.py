@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from edge_pose.errors import SourceError
 from train.drawn_heads import boxes_of_anybody
-from train.label_cache import LabelledImage, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage
 from train.pose_data import is_held_out
 
 _CELL_PX: Final = 8

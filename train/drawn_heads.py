@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from edge_pose.boxes import overlaps
-from train.label_cache import LabelledImage
+from train.labelled_image import LabelledImage
 
 _SURE: Final = 0.5
 _BODIES: Final = ((2.4, 2.2), (2.8, 4.0), (2.6, 7.0))

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from edge_pose.errors import SourceError
-from train.label_cache import LabelledImage
+from train.labelled_image import LabelledImage
 from train.teacher_people import iou
 
 LEAST_SCORE: Final = 0.75

@@ -32,7 +32,8 @@ from train.foreground import (
 )
 from train.foreground_camera import FEWEST_FRAMES, learn_background
 from train.foreground_scenes import mark_of
-from train.label_cache import LabelledImage, LabelledPerson, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage, LabelledPerson
 from train.picture_runs import whole_of
 from train.teacher_people import iou
 

@@ -23,7 +23,7 @@ from edge_pose.region import FIRST_LOOKS, Region, region_of_box
 from edge_pose.skeleton import INDEX
 from edge_pose.types import RelativePose
 from train.drawn_heads import bodies_below, known_people, overlooked_heads, united
-from train.label_cache import LabelledImage
+from train.labelled_image import LabelledImage
 
 _SURE: Final = 0.5
 """Least evidence (`edge_pose.likeness.best_seen`) of somebody: chairs have a quarter."""

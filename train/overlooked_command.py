@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from edge_pose.bundle import open_bundle
 from edge_pose.engines.onnx import OnnxEngine
-from train.label_cache import overlooked_by, read_shard, shards_of, write_overlooked
+from train.label_cache import shards_of
+from train.label_shard import overlooked_by, read_shard, write_overlooked
 from train.overlooked import find_overlooked
 
 

@@ -21,7 +21,8 @@ from torch.utils.data import IterableDataset
 
 from edge_pose import skeleton
 from train.drawn_heads import boxes_of_anybody
-from train.label_cache import LabelledImage, LabelledPerson, read_labels
+from train.label_cache import read_labels
+from train.labelled_image import LabelledImage, LabelledPerson
 from train.picture_runs import goes_on, run_number
 from train.pose_augment import OUTSIDE_WEIGHT, Augmentation, Person, TrainingCrop, make_crop
 from train.reach import reach_of

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from edge_pose.skeleton import INDEX, LIMBS_12, NUM_JOINTS
-from train.label_cache import LabelledImage, LabelledPerson, encode_mask, encode_picture
+from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
 from train.sources import GivenBox, Picture
 from train.teacher_people import People, PeopleTeacher, iou
 from train.teacher_pose import PoseTeacher, Sighting, reach_of_region

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from edge_pose.skeleton import INDEX
-from train.label_cache import LabelledImage, LabelledPerson
+from train.labelled_image import LabelledImage, LabelledPerson
 from train.sources import GivenPoint, Stills
 
 COMPARED: Final[Mapping[str, str]] = {"head": "ear", "shoulder": "shoulder", "bottom": "hip"}

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from edge_pose.errors import ConfigError, SourceError
 from edge_pose.region import region_of_body
-from train.label_cache import LabelledImage
+from train.labelled_image import LabelledImage
 from train.masking.context import MaskContext
 from train.masking.crop import Views
 from train.masking.figure import Row, draw_rows
