@@ -97,14 +97,14 @@ def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
     assert f"-m venv {tmp_path}/opt/edge-pose" in done.stdout
-    assert f"edge-pose[opencv] @ file://{ROOT}" in done.stdout
+    assert f"edge-pose[opencv,signed] @ file://{ROOT}" in done.stdout
     assert "gpu.conf" not in done.stdout
 
 
 def test_a_release_from_an_index_is_named_as_pip_does(tmp_path: Path) -> None:
     words = ("--root", tmp_path, "--kind", "jetson", "--dry-run")
     done = install(*words, "--package", "edge-pose==0.2.0", "line-3")
-    assert "install --constraint constraints.txt edge-pose[gpu]==0.2.0" in done.stdout
+    assert "install --constraint constraints.txt edge-pose[gpu,signed]==0.2.0" in done.stdout
 
 
 def test_paths_are_meant_from_where_one_stands(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_path_with_a_blank_is_one_path(tmp_path: Path) -> None:
     folder.mkdir()
     words = ("--root", "image", "--kind", "pc", "--dry-run", "--package", "./a.whl", "line-3")
     done = install(*words, cwd=folder)
-    assert f"edge-pose[opencv] @ file://{tmp_path}/100%20%25%20mine/a.whl" in done.stdout
+    assert f"edge-pose[opencv,signed] @ file://{tmp_path}/100%20%25%20mine/a.whl" in done.stdout
 
 
 def test_somebody_else_s_folder_is_not_removed(tmp_path: Path) -> None:
