@@ -23,7 +23,7 @@ PRESETS_TOLD = re.compile(
     r"^(.*) take `--preset ([\w|-]+)`; `--steps`.* depart from it", re.MULTILINE
 )
 DEPARTING = {"--preset", "--steps", "--batch-size", "--accumulate", "--workers", "--precision"}
-WRITING = {"--out", "--show", "--fit-scores", "--figures", "--label"}
+WRITING = {"--out", "--show", "--fit-scores", "--figures"}
 WRITTEN_BY_HAND = {"work/card.md", "work/provenance.json"}
 
 
