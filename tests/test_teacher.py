@@ -13,8 +13,6 @@ from edge_pose.region import Region, region_of_body
 from edge_pose.skeleton import INDEX, JOINTS
 from train.label_cache import LabelFolder, read_labels
 from train.labelled_image import LabelledImage, LabelledPerson, encode_mask, encode_picture
-from train.labelling import label_crowds
-from train.pose_data import is_held_out
 from train.sources import GivenBox, Picture
 from train.ssd import MAPS, anchors, decode
 from train.teacher import (
@@ -323,42 +321,3 @@ def test_the_teachers_find_a_woman_in_a_portrait() -> None:
     np.testing.assert_allclose(woman.box_px, [10, 25, 511, 599], atol=20)
     assert woman.mask()[450, 256] > 200
     assert woman.mask()[100, 450] < 50
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_whom_the_teacher_was_not_asked_about_is_labelled_once_and_not_in_groups_held_out(
-    tmp_path: Path,
-) -> None:
-    """The same woman twice: one was labelled, and of the other no more than a box is known."""
-    from matplotlib.cbook import get_sample_data
-
-    portrait = cv2.imread(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
-    assert portrait is not None
-    group, kept = (
-        next(name for name in map(str, range(100)) if is_held_out(name) == held_out)
-        for held_out in (False, True)
-    )
-    picture = Picture(
-        image=np.asarray(np.hstack([portrait, portrait[:, ::-1]]), np.uint8),
-        source="crowd",
-        licence="public domain",
-        key="crowd/1",
-        group=group,
-    )
-    image = Teacher(cache=DEFAULT_CACHE, most_people=1).label(picture)
-    (known,) = image.people
-    x0, y0, x1, y1 = known.box_px
-    beside = np.array([[639 - x1, y0, 639 - x0, y1]], np.float32)
-    image = replace(image, detected_px=beside[:0], detected_scores=beside[:0, 0])
-    image = replace(image, overlooked_px=np.concatenate([beside, known.box_px[None]]))
-    shut_out = replace(image, key="crowd/2", group=kept)
-    label_crowds([shut_out, image], tmp_path / "crowd")
-    (again,) = read_labels(tmp_path / "crowd")
-    (other,) = again.people
-    assert (again.key, again.group, again.jpeg) == ("crowd/1", group, image.jpeg)
-    middles = sorted(float(woman.joints_px[INDEX["nose"], 0]) for woman in (known, other))
-    scale = 640 / (2 * portrait.shape[1])
-    np.testing.assert_allclose(middles, [268 * scale, 640 - 268 * scale], atol=12)
-    label_crowds([image], tmp_path / "crowd")
-    assert len(list(read_labels(tmp_path / "crowd"))) == 1

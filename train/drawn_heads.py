@@ -31,11 +31,6 @@ def doubted_people(image: LabelledImage) -> Float32[np.ndarray, "doubted 4"]:
     return image.detected_px[image.detected_scores < _SURE]
 
 
-def unlabelled_people(image: LabelledImage) -> Float32[np.ndarray, "people 4"]:
-    """Return boxes of whom there are, and whose joints nobody labelled."""
-    return united(known_people(image), image.overlooked_px)[len(image.people) :]
-
-
 def boxes_of_anybody(image: LabelledImage) -> Float32[np.ndarray, "boxes 4"]:
     """Return every box in which somebody is, or may be: known, doubted, drawn or guessed."""
     bodies = np.concatenate([_posed(image), image.detected_px, image.overlooked_px])

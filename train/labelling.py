@@ -3,16 +3,12 @@
 In: a `Source`.  Out: shards of `train.label_cache`.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
 
-from train.drawn_heads import unlabelled_people
 from train.label_cache import LabelFolder
-from train.labelled_image import LabelledImage
-from train.pose_data import is_held_out
 from train.sources import Source
 from train.teacher import TEACHERS, Teacher
 from train.weights import DEFAULT_CACHE
@@ -52,36 +48,5 @@ def label_source(
     try:
         for picture in tqdm(pictures, total=remaining or None, desc=source.name):
             folder.add(teacher.label(picture))
-    finally:
-        folder.flush()
-
-
-def label_crowds(
-    images: Iterable[LabelledImage], out: Path, *, cache: Path = DEFAULT_CACHE
-) -> None:
-    """Label whom the pose teacher was not asked about: a picture's fourth, and the overlooked.
-
-    Groups held out stay as they are, so that what is measured on them stays comparable.
-
-    Args:
-        images: labelled before.
-        out: folder of labels, new or to be continued; gets the pictures once more, with those
-            people alone.
-        cache: where model files lie.
-
-    Raises:
-        SourceError: the folder holds other labels.
-
-    """
-    folder = LabelFolder(out, teachers=TEACHERS)
-    done = folder.done()
-    teacher = Teacher(cache=cache)
-    try:
-        for image in images:
-            if image.key in done or is_held_out(image.group):
-                continue
-            boxes_px = unlabelled_people(image)
-            if len(boxes_px):
-                folder.add(teacher.label_more(image, boxes_px))
     finally:
         folder.flush()

@@ -11,19 +11,15 @@ from tqdm import tqdm
 
 from edge_pose.bundle import open_bundle
 from edge_pose.engines.onnx import OnnxEngine
-from train.label_cache import INDEX_FILE, shards_of
+from train.label_cache import shards_of
 from train.label_shard import overlooked_by, read_shard, write_overlooked
-from train.labelling import label_crowds
 from train.overlooked import find_overlooked
-from train.weights import DEFAULT_CACHE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--real", type=Path, nargs="+", required=True, help="labelled folders")
     parser.add_argument("--bundle", type=Path, help="whose pose network looks; the one that ships")
-    parser.add_argument("--label", type=Path, help="folder for labels of whom nobody labelled")
-    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where model files lie")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -38,7 +34,3 @@ def main(arguments: argparse.Namespace) -> None:
             write_overlooked(shard, boxes, network=network)
     found = [len(image.overlooked_px) for shard in shards for image in read_shard(shard)]
     print(f"{sum(found)} people in {len(found)} pictures had been overlooked")
-    if arguments.label is not None:
-        images = (image for shard in tqdm(shards, unit="shard") for image in read_shard(shard))
-        label_crowds(images, arguments.label, cache=arguments.cache)
-        print((arguments.label / INDEX_FILE).read_text(), end="")

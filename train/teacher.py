@@ -9,8 +9,8 @@ outside the picture, or below 0.1.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -114,51 +114,25 @@ class Teacher:
     def label(self, picture: Picture) -> LabelledImage:
         """Label one picture."""
         found = self._people.find(picture.image)
-        boxes_px = _proposals(found, picture.boxes)[: self._most_people]
-        opinions, rejected = self._opinions(picture.image, boxes_px, picture.boxes)
-        return _at_kept_size(picture, found, opinions, +rejected)
-
-    def label_more(
-        self, image: LabelledImage, boxes_px: Iterable[Float32[np.ndarray, "4"]]
-    ) -> LabelledImage:
-        """Label people in boxes of a picture that is labelled; return it with those alone."""
-        opinions, rejected = self._opinions(image.image(), boxes_px, image.given)
-        new = [
-            opinion
-            for opinion in opinions
-            if all(similarity(opinion, known) < SAME_PERSON_OKS for known in image.people)
-        ]
-        rejected["duplicate"] += len(opinions) - len(new)
-        size = (image.width_px, image.height_px)
-        people = tuple(_person(opinion, size, np.ones(2)) for opinion in new)
-        return replace(image, people=people, rejected=+rejected)
-
-    def _opinions(
-        self,
-        pixels: UInt8[np.ndarray, "height width 3"],
-        boxes_px: Iterable[Float32[np.ndarray, "4"]],
-        given: Sequence[GivenBox],
-    ) -> tuple[list[Opinion], Counter[str]]:
-        """Look at each box; return good opinions, of each person one, and why others are none."""
         rejected: Counter[str] = Counter()
         opinions: list[Opinion] = []
-        for box_px in boxes_px:
+        for box_px in _proposals(found, picture.boxes)[: self._most_people]:
             if np.max(box_px[2:] - box_px[:2]) < SMALLEST_PX:
                 rejected["small"] += 1
                 continue
-            sighting = self._pose.see(pixels, box_px, least_person=SURE)
+            sighting = self._pose.see(picture.image, box_px, least_person=SURE)
             if sighting is None:
                 rejected["nobody"] += 1
                 continue
-            opinion = opinion_of(sighting, box_px, pixels.shape[:2])
-            reason = turn_down(opinion, box_px, given)
+            opinion = opinion_of(sighting, box_px, picture.image.shape[:2])
+            reason = turn_down(opinion, box_px, picture.boxes)
             if reason is None:
                 opinions.append(opinion)
             else:
                 rejected[reason] += 1
         kept = distinct(opinions)
         rejected["duplicate"] += len(opinions) - len(kept)
-        return kept, rejected
+        return _at_kept_size(picture, found, kept, +rejected)
 
 
 def opinion_of(
@@ -225,7 +199,7 @@ def distinct(opinions: Sequence[Opinion]) -> list[Opinion]:
     return kept
 
 
-def similarity(one: Opinion, other: Opinion | LabelledPerson) -> float:
+def similarity(one: Opinion, other: Opinion) -> float:
     """Return the object keypoint similarity over the COCO joints both opinions are sure of."""
     both = (one.confidence[:17] > SURE) & (other.confidence[:17] > SURE)
     if not both.any():
