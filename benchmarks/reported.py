@@ -69,18 +69,16 @@ def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, evidence: flo
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def row_of_clips(clips: Sequence[Path], bundle: Bundle) -> tuple[str, ...]:
+def row_of_clips(clips: Sequence[Path], bundle: Bundle, engines: Engines) -> tuple[str, ...]:
     """Play videos of one person each, and count how many people every picture of them reports."""
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        carried = open_engines(bundle, stack, folder=Path(folder), choice="onnx")
-        for clip in tqdm(clips, desc="clips", unit="clip", file=sys.stderr):
-            estimator = PoseEstimator(bundle, engines=carried.engines, intrinsics_for=camera.assume)
-            for frame in frames_of(clip):
-                people = sum(not person.stale for person in estimator.process(frame))
-                tally.wanted.append(1.0)
-                tally.found.append(float(min(people, 1)))
-                tally.invented.append(float(max(people - 1, 0)))
+    for clip in tqdm(clips, desc="clips", unit="clip", file=sys.stderr):
+        estimator = PoseEstimator(bundle, engines=engines, intrinsics_for=camera.assume)
+        for frame in frames_of(clip):
+            people = sum(not person.stale for person in estimator.process(frame))
+            tally.wanted.append(1.0)
+            tally.found.append(float(min(people, 1)))
+            tally.invented.append(float(max(people - 1, 0)))
     limit = TrackSettings().evidence_min
     return tally.row("clips with one person", limit, heads=False)
 
@@ -104,16 +102,20 @@ def frames_of(clip: Path) -> Iterator[Frame]:
 
 
 def rows_of(
-    name: str, scenes: Iterable[Scene], bundle: Bundle, limits: list[float], *, heads: bool
+    name: str,
+    scenes: Iterable[Scene],
+    bundle: Bundle,
+    engines: Engines,
+    limits: list[float],
+    *,
+    heads: bool,
 ) -> list[tuple[str, ...]]:
     """Count a set at each least evidence."""
     tallies = {evidence: Tally() for evidence in limits}
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        carried = open_engines(bundle, stack, folder=Path(folder), choice="onnx")
-        for scene in tqdm(scenes, desc=name, unit="picture", file=sys.stderr):
-            for evidence, tally in tallies.items():
-                boxes = boxes_reported(bundle, carried.engines, scene, evidence)
-                tally.add(scene, boxes, least=KNOWN_IOU)
+    for scene in tqdm(scenes, desc=name, unit="picture", file=sys.stderr):
+        for evidence, tally in tallies.items():
+            boxes = boxes_reported(bundle, engines, scene, evidence)
+            tally.add(scene, boxes, least=KNOWN_IOU)
     return [tally.row(name, evidence, heads=heads) for evidence, tally in tallies.items()]
 
 
@@ -133,17 +135,23 @@ def main() -> int:
         help="least of whoever is reported",
     )
     arguments = parser.parse_args()
-    rows = []
     try:
-        bundle = open_bundle(packaged(arguments.tier))
-        if arguments.clips:
-            rows.append(row_of_clips(arguments.clips, bundle))
-        for folder in arguments.rendered:
-            scenes = islice(rendered(folder), arguments.most)
-            rows += rows_of(folder.name, scenes, bundle, arguments.evidence, heads=False)
-        if arguments.workers:
-            heads = islice(drawn_heads(arguments.workers), arguments.most)
-            rows += rows_of("drawn heads", heads, bundle, arguments.evidence, heads=True)
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            bundle = open_bundle(packaged(arguments.tier))
+            engines = open_engines(bundle, stack, folder=Path(folder), choice="onnx").engines
+            rows = []
+            if arguments.clips:
+                rows.append(row_of_clips(arguments.clips, bundle, engines))
+            for rendering in arguments.rendered:
+                scenes = islice(rendered(rendering), arguments.most)
+                rows += rows_of(
+                    rendering.name, scenes, bundle, engines, arguments.evidence, heads=False
+                )
+            if arguments.workers:
+                drawn = islice(drawn_heads(arguments.workers), arguments.most)
+                rows += rows_of(
+                    "drawn heads", drawn, bundle, engines, arguments.evidence, heads=True
+                )
     except EdgePoseError as error:
         print(error, file=sys.stderr)
         return error.exit_code

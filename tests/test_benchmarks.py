@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import SourceError
 from edge_pose.jsonl import JsonlSink
+from edge_pose.runtime import open_engines
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
 from test_pose_augment import far_person
@@ -229,9 +231,12 @@ def test_clips_count_whoever_is_reported_once_and_everybody_else_as_invented(
     alone = clip_of(tmp_path / "alone.avi", np.hstack([picture, room]), 3)
     both = clip_of(tmp_path / "both.avi", np.hstack([picture, picture]), 3)
     nobody = clip_of(tmp_path / "nobody.avi", np.hstack([room, room]), 6)
-    *_, pictures, people, found, invented = reported.row_of_clips([alone, both, nobody], bundle)
+    with ExitStack() as stack:
+        engines = open_engines(bundle, stack, folder=tmp_path, choice="onnx").engines
+        row = reported.row_of_clips([alone, both, nobody], bundle, engines)
+        with pytest.raises(SourceError, match="name one that shows one person"):
+            reported.row_of_clips([tmp_path / "none.mp4"], bundle, engines)
+    *_, pictures, people, found, invented = row
     assert (pictures, people) == ("12", "12")
     assert found.startswith("0.500 ")
     assert invented.startswith("0.250 ")
-    with pytest.raises(SourceError, match="name one that shows one person"):
-        reported.row_of_clips([tmp_path / "none.mp4"], bundle)
