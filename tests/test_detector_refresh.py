@@ -106,17 +106,23 @@ def frames_folder(folder: Path, people: Sequence[Sequence[Detection]]) -> Path:
 
 
 def test_what_ships_is_read_back_as_it_answers(shipped: DetectorNet) -> None:
-    """But for its first half, which is as published here and stored in bytes there."""
+    """All of the file answers as the file does; what is trained on are its numbers."""
+    stored = shipped_weights(BUNDLE.path_of("detector"))
+    whole = DetectorNet()
+    whole.load_state_dict(stored)
     pixels = GOLDEN["detector.images"][..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
     with torch.no_grad():
-        answer = shipped(torch.from_numpy(pixels / 127.5 - 1))
+        answer = whole(torch.from_numpy(pixels / 127.5 - 1))
     scores = answer["score_logits"].sigmoid().numpy()
-    sure = GOLDEN["detector.scores"] > 0.6
+    sure = GOLDEN["detector.scores"] > 0.4
     assert sure.any()
-    np.testing.assert_allclose(scores, GOLDEN["detector.scores"], atol=0.08)
-    apart_px = np.abs(answer["boxes_px"].numpy() - GOLDEN["detector.boxes_px"])[sure]
-    assert apart_px.mean() < 1.0
-    assert apart_px.max() < 10.0
+    np.testing.assert_allclose(scores, GOLDEN["detector.scores"], atol=1e-4)
+    np.testing.assert_allclose(
+        answer["boxes_px"].numpy()[sure], GOLDEN["detector.boxes_px"][sure], atol=0.01
+    )
+    for name, value in shipped.state_dict().items():
+        if name.startswith("tower."):
+            torch.testing.assert_close(value, stored[name], rtol=0.0, atol=0.0)
 
 
 def test_the_stem_that_ships_is_the_published_one_to_half_a_step(shipped: DetectorNet) -> None:
