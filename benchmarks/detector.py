@@ -1,6 +1,7 @@
 """How many visible people the detector finds, and how many it invents.
 
-    python -m benchmarks.detector --workers LABELS --rendered FOLDER [--detector detector.onnx]
+    python -m benchmarks.detector --workers LABELS --rendered FOLDER [--empty LABELS]
+        [--detector detector.onnx]
 
 In: labels of the workers set (`python -m train label workers`), of which only the boxes that its
 authors drew round heads and helmets are used, and a rendered folder of the other site.  Out: a
@@ -12,7 +13,8 @@ of a box; each box answers for one head, and heads smaller than a fortieth of th
 count.  Bodies without a drawn head are common there, so inventions cannot be counted.  *Rendered*,
 where the truth is exact: somebody counts when three tenths of them are visible and they are at
 least a tenth of the frame's shorter side high; found by an overlap of 0.4 or more.  A box is
-invented when it overlaps nobody by 0.2, counted or not.
+invented when it overlaps nobody by 0.2, counted or not.  *Empty places* (`train label --nobody`):
+every box is invented.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from edge_pose.boxes import overlaps
 from edge_pose.bundle import open_bundle
 from edge_pose.detect import DetectSettings, find_people
 from edge_pose.engines.onnx import OnnxEngine
+from edge_pose.errors import SourceError
 from edge_pose.sweep import views_of
 from edge_pose.types import Detection
 from train.confidence import bootstrap_mean, markdown_table
@@ -79,14 +82,14 @@ class Tally:
         hits = np.concatenate(
             [np.arange(int(w)) < f for f, w in zip(found, wanted, strict=True)]
         ).astype(float)
-        recall = bootstrap_mean(hits[:, None], one_each)
+        recall = bootstrap_mean(hits[:, None], one_each).text(3) if len(hits) else "-"
         invented = bootstrap_mean(np.array(self.invented)[:, None])
         return (
             name,
             f"{threshold:g}",
             str(len(wanted)),
             str(int(wanted.sum())),
-            recall.text(3),
+            recall,
             "-" if heads else invented.text(3),
         )
 
@@ -132,11 +135,29 @@ def rendered(folder: Path) -> Iterator[Scene]:
             )
 
 
+def empty_places(labels: Path) -> Iterator[Scene]:
+    """Yield all pictures of a folder made by `train label --nobody`; whoever is seen is invented.
+
+    Raises:
+        SourceError: a teacher saw somebody in one of them, so it is another kind of folder.
+
+    """
+    for image in read_labels(labels):
+        if len(image.detected_px):
+            raise SourceError(
+                f"{labels} holds pictures in which teachers see people; name a folder made by "
+                "`train label pictures … --nobody`"
+            )
+        none = np.zeros((0, 4), np.float32)
+        yield Scene(image=image.image(), wanted_px=none, others_px=none, heads=False)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detector", description=__doc__)
     parser.add_argument("--workers", type=Path, required=True, help="labels of the workers set")
     parser.add_argument("--rendered", type=Path, required=True, help="rendered other site")
+    parser.add_argument("--empty", type=Path, help="labels of pictures without anybody")
     parser.add_argument("--detector", type=Path, help="network, if not the one that ships")
     parser.add_argument("--most", type=int, default=500, help="pictures of each kind")
     arguments = parser.parse_args()
@@ -145,10 +166,13 @@ def main() -> None:
     engine = OnnxEngine(arguments.detector or bundle.path_of("detector"))
     settings = DetectSettings(score_min=min(THRESHOLDS))
     rows = []
-    for name, scenes, heads in (
+    sets = [
         ("drawn heads, real", drawn_heads(arguments.workers), True),
         ("rendered", rendered(arguments.rendered), False),
-    ):
+    ]
+    if arguments.empty:
+        sets.append(("empty places", empty_places(arguments.empty), False))
+    for name, scenes, heads in sets:
         tallies = {threshold: Tally() for threshold in THRESHOLDS}
         for scene, _ in zip(scenes, range(arguments.most), strict=False):
             height, width = scene.image.shape[:2]

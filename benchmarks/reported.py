@@ -1,20 +1,21 @@
 """Whom the appliance reports, and whom it invents: detector, pose network and tracker together.
 
-    python -m benchmarks.reported --rendered FOLDER … --workers LABELS --clips VIDEO …
-        [--evidence 0 0.25 …]
+    python -m benchmarks.reported --rendered FOLDER … --workers LABELS --empty LABELS
+        --clips VIDEO … [--evidence 0 0.25 …]
 
 In: rendered folders, whose truth is exact; labels of the workers set (`python -m train label
 workers`), of which only the heads that its authors drew are used, in groups held out from training;
-and videos that show one person all the time.  Out: a Markdown table.  Every still picture is shown
-for a few frames, as by a camera before which nobody moves, and whoever is reported in the last of
-them counts; of videos every picture counts.
+pictures without anybody (`python -m train label pictures … --nobody`); and videos that show one
+person all the time.  Out: a Markdown table.  Every still picture is shown for a few frames, as by a
+camera before which nobody moves, and whoever is reported in the last of them counts; of videos
+every picture counts.
 
 *Rendered*: somebody is to be found when three tenths of them are visible and they are at least a
 tenth of the picture's shorter side high, and is by a box that overlaps what is visible by a fifth:
 boxes of poses also hold what is hidden.  Whose box overlaps nobody so far is invented.  *Drawn
 heads*: found if the head's middle lies in the upper half of a box; bodies without a drawn head are
-common, so inventions cannot be counted.  *Clips*: somebody reported is the one who is there, and
-whoever else is reported is invented.
+common, so inventions cannot be counted.  *Empty places*: whoever is reported is invented.  *Clips*:
+somebody reported is the one who is there, and whoever else is reported is invented.
 """
 
 import argparse
@@ -30,7 +31,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.detector import Scene, Tally, drawn_heads, rendered
+from benchmarks.detector import Scene, Tally, drawn_heads, empty_places, rendered
 from edge_pose import camera
 from edge_pose.bundle import Bundle, open_bundle, packaged
 from edge_pose.clock import NS_PER_S
@@ -124,6 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reported", description=__doc__)
     parser.add_argument("--rendered", type=Path, nargs="*", default=[], help="by train synth")
     parser.add_argument("--workers", type=Path, help="labels of the workers set")
+    parser.add_argument("--empty", type=Path, help="labels of pictures without anybody")
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="one person in each")
     parser.add_argument("--tier", choices=get_args(Tier), default="fast")
     parser.add_argument("--most", type=int, default=300, help="pictures of each set")
@@ -151,6 +153,11 @@ def main() -> int:
                 drawn = islice(drawn_heads(arguments.workers), arguments.most)
                 rows += rows_of(
                     "drawn heads", drawn, bundle, engines, arguments.evidence, heads=True
+                )
+            if arguments.empty:
+                places = islice(empty_places(arguments.empty), arguments.most)
+                rows += rows_of(
+                    "empty places", places, bundle, engines, arguments.evidence, heads=False
                 )
     except EdgePoseError as error:
         print(error, file=sys.stderr)

@@ -13,17 +13,21 @@ import torch
 
 from benchmarks import appliance, desk, leaderboard, ours, reported, rivals
 from benchmarks.clip_poses import EstimatorFailed, gather, run_and_time
+from benchmarks.detector import empty_places
 from edge_pose.bundle import open_bundle
 from edge_pose.errors import SourceError
 from edge_pose.jsonl import JsonlSink
 from edge_pose.runtime import open_engines
 from edge_pose.skeleton import INDEX, NUM_JOINTS
 from edge_pose.types import Frame, Pose3D, Stats
+from mim_folders import labelled_folder
 from test_pose_augment import far_person
 from train import domain_errors
 from train.desk import UPPER_BODY
 from train.domain_errors import FLAT, POSITION
+from train.labelling import label_source
 from train.metrics import mean_error
+from train.own_footage import own_pictures
 from train.pose_augment import Person
 
 
@@ -240,3 +244,32 @@ def test_clips_count_whoever_is_reported_once_and_everybody_else_as_invented(
     assert (pictures, people) == ("12", "12")
     assert found.startswith("0.500 ")
     assert invented.startswith("0.250 ")
+
+
+def test_in_an_empty_place_whoever_is_reported_is_invented_and_nobody_is_found(
+    tmp_path: Path,
+) -> None:
+    """Somebody stands in one of four pictures of which it was said that they show nobody."""
+    bundle = open_bundle()
+    with np.load(bundle.folder / "golden.npz") as golden:
+        picture = golden["pose.images"][int(np.argmax(golden["pose.scores"].mean(axis=1)))]
+    (tmp_path / "night").mkdir()
+    for number in range(4):
+        shown = picture if number == 2 else np.full_like(picture, 90)
+        assert cv2.imwrite(str(tmp_path / f"night/{number}.png"), shown)
+    source = own_pictures(tmp_path / "night", name="night", licence="mine")
+    label_source(source, tmp_path / "empty", nobody=True)
+    with ExitStack() as stack:
+        engines = open_engines(bundle, stack, folder=tmp_path, choice="onnx").engines
+        places = empty_places(tmp_path / "empty")
+        (row,) = reported.rows_of("empty", places, bundle, engines, [0.25], heads=False)
+    *_, pictures, people, found, invented = row
+    assert (pictures, people, found) == ("4", "0", "-")
+    assert invented.startswith("0.250 ")
+
+
+def test_a_place_where_teachers_saw_somebody_is_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(
+        SourceError, match="name a folder made by `train label pictures … --nobody`"
+    ):
+        list(empty_places(labelled_folder(tmp_path / "line", 1)))

@@ -1,4 +1,7 @@
-"""What is left to label is what this source has and the folder has not, to the source's end."""
+"""What is left to label is what this source has and the folder has not, to the source's end.
+
+Of an empty place nobody is asked; what is invented there is known to be invented.
+"""
 
 from pathlib import Path
 
@@ -7,9 +10,13 @@ import numpy as np
 import pytest
 
 from edge_pose.errors import SourceError
+from train.__main__ import main
+from train.detector_data import RealScenes
 from train.label_cache import read_labels
 from train.labelling import label_source
 from train.own_footage import own_pictures, own_video
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def pictures(folder: Path, *names: str) -> None:
@@ -87,3 +94,39 @@ def test_a_video_of_which_no_frame_can_be_read_is_an_error(tmp_path: Path) -> No
     path.write_bytes(whole[: whole.index(b"movi") + 4])
     with pytest.raises(SourceError, match=r"no frame of .*cut\.avi can be read; convert"):
         label_source(own_video(path, name="own", licence="mine"), tmp_path / "labels")
+
+
+def test_of_an_empty_place_no_teacher_is_asked(tmp_path: Path) -> None:
+    """A picture in which the teachers see somebody is labelled, as told, with nobody."""
+    footage, labels = tmp_path / "night", tmp_path / "labels"
+    footage.mkdir()
+    clip_of_a_worker = cv2.VideoCapture(str(ROOT / "demo/worker.mp4"))
+    assert cv2.imwrite(str(footage / "1.png"), clip_of_a_worker.read()[1])
+    source = own_pictures(footage, name="night", licence="mine")
+    label_source(source, tmp_path / "asked")
+    assert any(len(picture.detected_px) for picture in read_labels(tmp_path / "asked"))
+    label_source(source, labels, nobody=True, cache=tmp_path / "no teachers here")
+    (picture,) = read_labels(labels)
+    assert (len(picture.people), len(picture.detected_px)) == (0, 0)
+    scene = RealScenes([labels], held_out=False).scene(0)
+    assert (len(scene.people_px), len(scene.unsure_px)) == (0, 0)
+    assert scene.image.shape[1] == 640
+    assert not (tmp_path / "no teachers here").exists()
+
+
+def test_labels_of_teachers_and_of_an_empty_place_do_not_mix(tmp_path: Path) -> None:
+    """Nobody could tell afterwards which pictures were looked at."""
+    pictures(tmp_path / "night", "1.png")
+    source = own_pictures(tmp_path / "night", name="night", licence="mine")
+    label_source(source, tmp_path / "labels")
+    with pytest.raises(SourceError, match="labels of other teachers"):
+        label_source(source, tmp_path / "labels", nobody=True)
+
+
+def test_a_known_set_is_not_an_empty_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "labels"
+    assert main(["label", "workers", str(tmp_path), "--nobody", "--out", str(out)]) == 78
+    assert "workers is a known set with people in it" in capsys.readouterr().err
+    assert not out.exists()

@@ -77,6 +77,24 @@ def test_sources_that_are_called_alike_are_told_apart_in_any_order(tmp_path: Pat
     assert "== " not in train_model(str(out), *reversed(words)).stdout
 
 
+def test_of_an_empty_place_it_is_told_that_nobody_is_there(tmp_path: Path) -> None:
+    """Both clips show a worker, and of one it was said that they show nobody."""
+    finished(tmp_path / "model")
+    for name in ("shift", "night"):
+        shutil.copy(ROOT / "demo" / "worker.mp4", tmp_path / f"{name}.mp4")
+    words = (str(tmp_path / "model"), str(tmp_path / "shift.mp4"))
+    asked = train_model(*words, EMPTY=str(tmp_path / "night.mp4"))
+    assert asked.returncode == 0, asked.stdout[-2000:] + asked.stderr[-2000:]
+    seen = {
+        folder.name: [len(image.detected_px) > 0 for image in read_labels(folder)]
+        for folder in (tmp_path / "model" / "labels").iterdir()
+    }
+    assert seen == {"shift": [True] * 3, "night": [False] * 3}
+    gone = train_model(*words, EMPTY=str(tmp_path / "gone.mp4"))
+    assert gone.returncode == EXIT_OPERATOR
+    assert f"there is no {tmp_path / 'gone.mp4'}" in gone.stderr
+
+
 def test_on_a_gpu_it_holds_to_a_network_of_its_own(tmp_path: Path) -> None:
     """What ships saw photographs that somebody collected on the web."""
     finished(tmp_path, "student")

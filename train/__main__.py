@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "label": ("train.label_command", "let the teachers label real pictures"),
     "overlooked": ("train.overlooked_command", "box people whom the teachers overlooked"),
     "backgrounds": ("train.backgrounds", "cut parts without people out of labelled pictures"),
+    "panoramas": ("train.panoramas", "take pictures of places without anybody, in panoramas"),
     "student": ("train.student_command", "train the pose network"),
     "lift": ("train.lift_command", "train what lifts joints from the picture into metres"),
     "coco": ("train.coco_truth", "write what is known of rendered people as a few labels"),

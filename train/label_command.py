@@ -8,7 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Final
 
-from edge_pose.errors import EXIT_OK
+from edge_pose.errors import EXIT_OK, ConfigError
 from train.known_sets import CLIP_SETS, STILL_SETS
 from train.label_cache import INDEX_FILE
 from train.labelling import MOST_PEOPLE, label_source
@@ -16,7 +16,8 @@ from train.own_footage import own_pictures, own_video
 from train.sources import Source
 from train.weights import DEFAULT_CACHE
 
-KINDS: Final = (*STILL_SETS, *CLIP_SETS, "pictures", "video")
+OWN_KINDS: Final = ("pictures", "video")
+KINDS: Final = (*STILL_SETS, *CLIP_SETS, *OWN_KINDS)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,6 +30,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--most-people", type=_positive, default=MOST_PEOPLE, help="label so many a picture"
     )
+    parser.add_argument(
+        "--nobody",
+        action="store_true",
+        help="your own pictures or video show an empty place, which is worth learning from too",
+    )
     parser.add_argument("--name", default="own", help="name of your own pictures or video")
     parser.add_argument("--licence", default="the user's own", help="licence of your own pictures")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where model files lie")
@@ -36,12 +42,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(arguments: Namespace) -> int:
     """Label what is not labelled yet."""
+    if arguments.nobody and arguments.kind not in OWN_KINDS:
+        raise ConfigError(
+            f"--nobody says that pictures show an empty place, and {arguments.kind} is a known set "
+            f"with people in it; leave --nobody out, or name {' or '.join(OWN_KINDS)} of your own"
+        )
     source = open_source(arguments)
     label_source(
         source,
         arguments.out,
         limit=arguments.limit,
         most_people=arguments.most_people,
+        nobody=arguments.nobody,
         cache=arguments.cache,
     )
     print((arguments.out / INDEX_FILE).read_text(), end="")

@@ -132,7 +132,7 @@ class Teacher:
                 rejected[reason] += 1
         kept = distinct(opinions)
         rejected["duplicate"] += len(opinions) - len(kept)
-        return _at_kept_size(picture, found, kept, +rejected)
+        return at_kept_size(picture, found, kept, +rejected)
 
 
 def opinion_of(
@@ -256,9 +256,10 @@ def _has_head(opinion: Opinion, heads: Sequence[Float32[np.ndarray, "4"]]) -> bo
     return False
 
 
-def _at_kept_size(
+def at_kept_size(
     picture: Picture, found: People, opinions: Sequence[Opinion], rejected: Counter[str]
 ) -> LabelledImage:
+    """Make a picture, and what is said about it, as small as it is kept."""
     height, width = picture.image.shape[:2]
     scale = min(1.0, KEPT_SIDE_PX / max(width, height))
     size = (round(width * scale), round(height * scale))
