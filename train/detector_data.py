@@ -26,6 +26,7 @@ from train.drawn_heads import (
     united,
 )
 from train.label_cache import read_labels
+from train.lamps import with_lamps
 from train.pose_augment import disturb_light
 from train.pose_data import Batch, Stem, is_held_out
 from train.ssd import INPUT_PX, MEAN, PAD_VALUE, STD
@@ -36,6 +37,9 @@ MOST_BOXES: Final = 48
 _LEAST_VISIBLE: Final = 0.2
 _LEAST_SIDE_PX: Final = 10.0
 """In the network's input; smaller people cannot be found there and are left out of the loss."""
+
+_LIT_SHARE: Final = 0.25
+"""Of all frames, into which lamps shine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +180,7 @@ def _fit(
 ]:
     """Place a frame in the input at a random size and place, some of its people behind something.
 
-    It is mirrored at random, and in other light.
+    It is mirrored at random, and in other light; at times lamps shine into it.
     """
     height, width = scene.image.shape[:2]
     scale = INPUT_PX / max(height, width) * float(rng.choice([1.0, rng.uniform(0.5, 1.6)]))
@@ -201,6 +205,8 @@ def _fit(
         ),
         np.uint8,
     )
+    if rng.random() < _LIT_SHARE:
+        image = with_lamps(image, rng)
     image = disturb_light(image, 0.7, rng)
     people = _place(people_px, scale, offset)
     unsure = _place(unsure_px, scale, offset)
