@@ -97,16 +97,24 @@ def test_all_three_forms_are_read_alike(tmp_path: Path) -> None:
     assert read_panorama(tmp_path / "radiance.hdr") == pytest.approx(light, rel=0.02, abs=0.02)
 
 
-def test_the_command_takes_so_many_pictures_of_each(tmp_path: Path) -> None:
+def test_the_command_takes_so_many_pictures_of_each_also_where_two_are_called_alike(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "in").mkdir()
     written(tmp_path / "in")
+    (tmp_path / "in" / "radiance.hdr").rename(tmp_path / "in" / "open.hdr")
     command = ["panoramas", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--each", "2"]
     assert main(command) == 0
     pictures = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert pictures == [
-        f"{name}-00{n}.jpg" for name in ("open", "packed", "radiance") for n in (0, 1)
+        "000-open-000.jpg",
+        "000-open-001.jpg",
+        "001-open-000.jpg",
+        "001-open-001.jpg",
+        "002-packed-000.jpg",
+        "002-packed-001.jpg",
     ]
-    picture = cv2.imread(str(tmp_path / "out" / "open-000.jpg"))
+    picture = cv2.imread(str(tmp_path / "out" / pictures[0]))
     assert picture is not None
     assert picture.shape == (480, 640, 3)
 

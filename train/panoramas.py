@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> None:
         panorama = read_panorama(path)
         for view in range(arguments.each):
             rng = np.random.default_rng([arguments.seed, number, view])
-            name = f"{path.name.split('.')[0]}-{view:03d}.jpg"
+            name = f"{number:03d}-{path.name.split('.')[0]}-{view:03d}.jpg"
             cv2.imwrite(str(arguments.out / name), taken_there(panorama, rng), _JPEG)
     sys.stdout.write(f"{len(paths) * arguments.each} pictures in {arguments.out}\n")
 
