@@ -38,6 +38,7 @@ from train.confidence import bootstrap_mean, markdown_table
 from train.detector_refresh import FOUND_IOU, LEAST_HEIGHT, inventions
 from train.drawn_heads import in_upper_half
 from train.label_cache import read_labels
+from train.labelled_image import no_boxes
 from train.pose_data import is_held_out
 from train.synth.dataset import read_chunk
 
@@ -148,8 +149,7 @@ def empty_places(labels: Path) -> Iterator[Scene]:
                 f"{labels} holds pictures in which teachers see people; name a folder made by "
                 "`train label pictures … --nobody`"
             )
-        none = np.zeros((0, 4), np.float32)
-        yield Scene(image=image.image(), wanted_px=none, others_px=none, heads=False)
+        yield Scene(image=image.image(), wanted_px=no_boxes(), others_px=no_boxes(), heads=False)
 
 
 def main() -> None:

@@ -144,21 +144,14 @@ def main() -> int:
             rows = []
             if arguments.clips:
                 rows.append(row_of_clips(arguments.clips, bundle, engines))
-            for rendering in arguments.rendered:
-                scenes = islice(rendered(rendering), arguments.most)
-                rows += rows_of(
-                    rendering.name, scenes, bundle, engines, arguments.evidence, heads=False
-                )
+            sets = [(one.name, rendered(one), False) for one in arguments.rendered]
             if arguments.workers:
-                drawn = islice(drawn_heads(arguments.workers), arguments.most)
-                rows += rows_of(
-                    "drawn heads", drawn, bundle, engines, arguments.evidence, heads=True
-                )
+                sets.append(("drawn heads", drawn_heads(arguments.workers), True))
             if arguments.empty:
-                places = islice(empty_places(arguments.empty), arguments.most)
-                rows += rows_of(
-                    "empty places", places, bundle, engines, arguments.evidence, heads=False
-                )
+                sets.append(("empty places", empty_places(arguments.empty), False))
+            for name, scenes, heads in sets:
+                some = islice(scenes, arguments.most)
+                rows += rows_of(name, some, bundle, engines, arguments.evidence, heads=heads)
     except EdgePoseError as error:
         print(error, file=sys.stderr)
         return error.exit_code
