@@ -6,9 +6,9 @@
 In: rendered folders, whose truth is exact; labels of the workers set (`python -m train label
 workers`), of which only the heads that its authors drew are used, in groups held out from training;
 pictures without anybody (`python -m train label pictures … --nobody`); and videos that show one
-person all the time.  Out: a Markdown table.  Every still picture is shown for a few frames, as by a
-camera before which nobody moves, and whoever is reported in the last of them counts; of videos
-every picture counts.
+person all the time.  Out: a Markdown table.  Still pictures are shown for a second each, as by a
+slow camera before which nobody moves, and whoever is reported at its end counts; of videos every
+picture counts.
 
 *Rendered*: somebody is to be found when three tenths of them are visible and they are at least a
 tenth of the picture's shorter side high, and is by a box that overlaps what is visible by a fifth:
@@ -46,8 +46,10 @@ from train.confidence import markdown_table
 from train.detector_refresh import KNOWN_IOU
 
 FRAMES: Final = 5
-"""Enough to confirm whoever is not beyond doubt at first sight."""
-FPS: Final = 30
+FPS: Final = 5
+"""Of still pictures: in a second the detector looks again in every view of whoever is doubtful."""
+USUAL_FPS: Final = 30
+"""Of videos that do not say."""
 
 
 def boxes_reported(bundle: Bundle, engines: Engines, scene: Scene, evidence: float) -> np.ndarray:
@@ -87,7 +89,7 @@ def row_of_clips(clips: Sequence[Path], bundle: Bundle, engines: Engines) -> tup
 def frames_of(clip: Path) -> Iterator[Frame]:
     """Decode a video; a SourceError where nothing can be."""
     capture = cv2.VideoCapture(str(clip))
-    fps = capture.get(cv2.CAP_PROP_FPS) or FPS
+    fps = capture.get(cv2.CAP_PROP_FPS) or USUAL_FPS
     for number in count():
         there, image = capture.read()
         if not there:

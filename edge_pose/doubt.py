@@ -86,6 +86,29 @@ def is_part_of_somebody(track: Track, tracks: Sequence[Track]) -> bool:
     )
 
 
+def is_confirmed(track: Track, *, confirm_after: int) -> bool:
+    """Tell whether somebody may be reported: at once if beyond doubt, else when seen often enough.
+
+    Where the pose leaves doubt the detector must have seen them twice: the rim of a trunk beside
+    somebody is a body to it in one frame, and nothing in the next.
+    """
+    return track.is_sure or (
+        track.sightings >= confirm_after and (track.quality >= GOOD_QUALITY or track.detections > 1)
+    )
+
+
+def is_given_up(track: Track, *, doubt_after: int) -> bool:
+    """Tell whether the detector missed somebody whose pose is poor too often to wait any longer.
+
+    Nobody waits for whom it saw only once, unless they were beyond doubt then.
+    """
+    waited_for = track.number is not None and (track.is_sure or track.detections > 1)
+    return (
+        track.unconfirmed >= (doubt_after if waited_for else 1)
+        and quality(track.pose) < DOUBTFUL_QUALITY
+    )
+
+
 def is_nobody(
     track: Track,
     tracks: Sequence[Track],

@@ -74,6 +74,8 @@ class Track:
     velocity_px_s: Float64[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
     appearance: Appearance | None = None
     sightings: int = 1
+    detections: int = 1
+    """Frames in which the detector saw them."""
     unconfirmed: int = 0
     """Runs of the detector in a row that did not see this person."""
     visible: bool = True

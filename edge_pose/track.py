@@ -12,7 +12,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from edge_pose.assign import assign
-from edge_pose.doubt import DOUBTFUL_QUALITY, fell_apart, is_nobody, is_part_of_somebody
+from edge_pose.doubt import (
+    fell_apart,
+    is_confirmed,
+    is_given_up,
+    is_nobody,
+    is_part_of_somebody,
+)
 from edge_pose.likeness import best_seen, box_of, quality
 from edge_pose.memory import Memory, nearness, seconds
 from edge_pose.proposals import followed, in_turn, strangers
@@ -189,6 +195,7 @@ class Tracker:
         track.see(sighting.pose, at_ns, joint_score_min=self._settings.joint_score_min)
         if sighting.detection is not None:
             track.detection_score = max(track.detection_score, sighting.detection.score)
+            track.detections += 1
         self._name(track, at_ns)
 
     def _meet(self, sighting: Sighting, at_ns: int) -> None:
@@ -247,7 +254,7 @@ class Tracker:
         ):
             return
         track.number = self._memory.recall(track.entered_px, track.appearance, track.entered_ns)
-        if track.number is None and (track.is_sure or track.sightings >= settings.confirm_after):
+        if track.number is None and is_confirmed(track, confirm_after=settings.confirm_after):
             track.number = self._next_number
             self._next_number += 1
 
@@ -266,10 +273,7 @@ class Tracker:
                 self._refusals.add(track.detected_px, at_ns)
                 gone = True
             elif track.visible:
-                gone = (
-                    track.unconfirmed >= (1 if track.number is None else settings.doubt_after)
-                    and quality(track.pose) < DOUBTFUL_QUALITY
-                )
+                gone = is_given_up(track, doubt_after=settings.doubt_after)
             else:
                 gone = (
                     track.number is None

@@ -29,7 +29,7 @@ class TrackSettings:
     sure_presence: float = 0.8
     """Someone whom detector and pose network both believe this much is reported at once."""
     confirm_after: int = 3
-    """Sightings after which anyone else is reported."""
+    """Sightings after which anyone else is reported, well seen or detected twice."""
     evidence_min: float = 0.25
     """Score of the detection times that of the joints seen best, of whoever is reported: what a
     chair is taken for has less.

@@ -86,6 +86,36 @@ def test_a_sure_person_is_reported_at_once_and_an_unsure_one_after_three_sightin
     assert [numbers(stage.play(pose_at(300), score=0.45)) for _ in range(4)] == [[], [], [1], [1]]
 
 
+def poor_at(x: float) -> RelativePose:
+    """Make a pose that leaves doubt, with evidence enough to be somebody."""
+    return replace(pose_at(x), scores=np.full(NUM_JOINTS, 0.6, np.float32))
+
+
+def test_whose_pose_leaves_doubt_is_reported_once_the_detector_saw_them_twice() -> None:
+    stage = Stage(TrackSettings(look_closer_s=0.2))
+    seen = [numbers(stage.play(poor_at(300), score=0.45)) for _ in range(9)]
+    # The detector looks in the first frame, and in the first that is 0.2 s later.
+    assert seen == [[]] * 7 + [[1]] * 2
+
+
+def test_what_the_detector_saw_only_once_is_never_reported() -> None:
+    stage = Stage(TrackSettings(look_closer_s=0.2))
+    seen = [numbers(stage.play(poor_at(300), score=0.45))]
+    seen += [numbers(stage.play(poor_at(300), seen=False)) for _ in range(29)]
+    assert seen == [[]] * 30
+
+
+def test_who_fades_after_one_doubtful_detection_is_given_up_when_the_detector_misses_them() -> None:
+    stage = Stage(TrackSettings(look_closer_s=0.2))
+    for _ in range(4):
+        tracks = stage.play(pose_at(300), score=0.45)
+    assert numbers(tracks) == [1]
+    faded = replace(pose_at(300), scores=np.full(NUM_JOINTS, 0.45, np.float32))
+    seen = [bool(stage.play(faded, seen=False)) for _ in range(8)]
+    assert seen[0]
+    assert not seen[-1]
+
+
 def test_a_detection_without_a_person_in_it_is_nobody() -> None:
     stage = Stage()
     assert stage.play(pose_at(300, presence=0.3)) == []
@@ -521,8 +551,8 @@ def test_whoever_shows_few_joints_well_is_reported_and_of_a_chair_none_are_seen_
     shown = {}
     for name, pose in (("trunk", trunk), ("chair", chair)):
         stage = Stage()
-        shown[name] = [numbers(stage.play(pose, score=0.55)) for _ in range(6)]
-    assert shown == {"trunk": [[], [], [1], [1], [1], [1]], "chair": [[]] * 6}
+        shown[name] = [numbers(stage.play(pose, score=0.55)) for _ in range(8)]
+    assert shown == {"trunk": [[]] * 7 + [[1]], "chair": [[]] * 8}
 
 
 def test_who_was_beyond_doubt_may_hide_all_joints_but_no_newcomer_may() -> None:
