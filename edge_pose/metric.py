@@ -27,9 +27,9 @@ _PRIOR_ERROR: Final = 0.15
 A whole body at 4 m in a 640-pixel picture fixes its depth to 1 %, so the prior weighs nothing;
 three joints of a face alone fix it to a quarter, and then the prior holds it.
 """
-_FLOOR: Final = 0.03
-"""Weight of a joint that is certainly wrong, so that a pose without one good joint still has a
-place.
+_SURENESS: Final = (0.001, 0.98)
+"""Scores below count as the one: a pose without one good joint still has a place; those above as
+the other: a few sure joints of a face do not make all of it.
 """
 
 _BONES: Final = np.array(
@@ -68,9 +68,10 @@ def root_translation(
     """
     points = joints_m.astype(np.float64)
     at_one = camera.rays(joints_px, intrinsics)
-    weights = np.square(scores.astype(np.float64)) + _FLOOR**2
+    sure = np.clip(scores.astype(np.float64), *_SURENESS)
+    weights = np.square(sure) / (1.0 - sure)
     weights /= weights.sum()
-    effective = float(np.square(scores).sum()) + _FLOOR
+    effective = float(np.square(sure).sum())
     flat_mean, ray_mean = weights @ points[:, :2], weights @ at_one
     spread_m, spread = points[:, :2] - flat_mean, at_one - ray_mean
     nearest = _NEAREST_M - float(points[:, 2].min())

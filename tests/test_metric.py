@@ -11,6 +11,7 @@ from edge_pose.skeleton import INDEX, NUM_JOINTS, ROOT
 from scenes import Person, World
 
 INTRINSICS = camera.assume(640, 480)
+LEG = ("knee", "ankle", "heel", "toe")
 SURE = np.full(NUM_JOINTS, 0.9, np.float32)
 
 
@@ -53,6 +54,17 @@ def test_joints_without_confidence_do_not_pull() -> None:
         scores[INDEX[name]] = 0.01
     root = root_translation(relative, pixels, scores, INTRINSICS, expected_depth_m=None)
     np.testing.assert_allclose(root, [0.0, 0.1, 3.0], atol=0.05)
+
+
+def test_legs_that_a_table_hides_do_not_push_the_person_away() -> None:
+    """Half sure of legs, the network draws them shorter than it says they are in metres."""
+    relative, pixels = relative_and_pixels(Person(root_m=(0.0, 0.1, 2.0)))
+    hidden = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in LEG]
+    pixels[hidden, 1] -= 0.3 * (pixels[hidden, 1] - pixels[ROOT, 1])
+    scores = np.full(NUM_JOINTS, 0.95, np.float32)
+    scores[hidden] = 0.5
+    root = root_translation(relative, pixels, scores, INTRINSICS, expected_depth_m=None)
+    assert root[2] == pytest.approx(2.0, rel=0.05)
 
 
 def test_a_face_alone_does_not_throw_the_person_about() -> None:
