@@ -43,6 +43,6 @@ def test_a_batch_of_none_and_a_seed_below_zero_are_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         chosen("--batch-size", "0")
-    assert "--batch-size: 0 is less than 1" in capsys.readouterr().err
+    assert "--batch-size: '0' is not a whole number from 1" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"--seed is -1"):
         chosen("--seed", "-1")

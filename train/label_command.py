@@ -4,7 +4,7 @@ In: the kind of set and where it lies.  Out: a folder of shards (train/label_cac
 run with the same folder goes on where the first one stopped.
 """
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from train.known_sets import CLIP_SETS, STILL_SETS
 from train.label_cache import INDEX_FILE
 from train.labelling import MOST_PEOPLE, label_source
 from train.own_footage import own_pictures, own_video
+from train.presets import positive
 from train.sources import Source
 from train.weights import DEFAULT_CACHE
 
@@ -25,10 +26,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS, help="which reader to use")
     parser.add_argument("path", type=Path, help="the unpacked set, a folder of pictures or a video")
     parser.add_argument("--out", type=Path, required=True, help="folder for the labels")
-    parser.add_argument("--every", type=_positive, default=1, help="of a video, every n-th frame")
-    parser.add_argument("--limit", type=_positive, help="stop after so many pictures of the set")
+    parser.add_argument("--every", type=positive, default=1, help="of a video, every n-th frame")
+    parser.add_argument("--limit", type=positive, help="stop after so many pictures of the set")
     parser.add_argument(
-        "--most-people", type=_positive, default=MOST_PEOPLE, help="label so many a picture"
+        "--most-people", type=positive, default=MOST_PEOPLE, help="label so many a picture"
     )
     parser.add_argument(
         "--nobody",
@@ -70,9 +71,3 @@ def open_source(arguments: Namespace) -> Source:
     if kind == "pictures":
         return own_pictures(path, name=arguments.name, licence=arguments.licence)
     return own_video(path, name=arguments.name, licence=arguments.licence, every=arguments.every)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

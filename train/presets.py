@@ -172,11 +172,10 @@ def effort(arguments: argparse.Namespace, stage: str) -> Effort:
 
 
 def positive(text: str) -> int:
-    """Read a whole number from 1 on; the name stands in what argparse says of another text."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return value
+    """Read a whole number from 1 on."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def share(text: str) -> float:
