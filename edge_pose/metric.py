@@ -61,6 +61,9 @@ def root_translation(
 ) -> Float64[np.ndarray, "3"]:
     """Place the pelvis so that the joints fall on their pixels, by weighted least squares.
 
+    A joint of score s counts s^2 / (1 - s): legs behind a table have scores of a half and more, and
+    span more of the picture than the head and shoulders that are seen.
+
     With rays (u, v) and joint (X, Y, Z), each joint asks for `tx - u tz = u Z - X` and `ty - v tz =
     v Z - Y`; tx and ty drop out as weighted means, which leaves one equation for the depth. To it
     comes the depth expected beforehand (from the frame before, or else from the sizes of picture
