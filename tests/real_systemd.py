@@ -101,7 +101,8 @@ class Systemd:
         return value
 
     def journal(self, unit: str, *words: str) -> str:
-        """Give what the unit wrote, and what systemd wrote of it."""
+        """Give what the unit wrote, and what systemd wrote of it, once the journal has it all."""
+        self.run("journalctl", "--sync")
         return self.run("journalctl", "--no-pager", f"--unit={unit}", "--output=cat", *words)
 
 
