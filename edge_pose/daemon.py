@@ -1,5 +1,6 @@
 """The process's manners: how it is asked to stop, and with which exit code it ends."""
 
+import _thread
 import errno
 import logging
 import os
@@ -66,7 +67,9 @@ def stop_asked() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        # This runs amid whatever the main thread does: where that is about to wait for the event,
+        # it holds the event's lock, and setting it here would wait for ever.
+        _thread.start_new_thread(stop.set, ())
         signal.signal(number, signal.SIG_DFL)
 
     former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}

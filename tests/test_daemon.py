@@ -85,3 +85,12 @@ def test_the_first_signal_asks_and_the_second_would_kill(number: signal.Signals)
         assert signal.getsignal(number) is signal.SIG_DFL
     assert signal.getsignal(number) is before
     assert "edge_pose.daemon" in sys.modules
+
+
+@pytest.mark.timeout(20)
+def test_a_signal_that_comes_while_the_wait_begins_is_heard() -> None:
+    """`edge-pose view` was asked to stop in that moment, and waited for ever."""
+    with stop_asked() as stop:
+        with stop._cond:  # type: ignore[attr-defined]  # noqa: SLF001 - as whoever begins to wait
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(10)
