@@ -18,7 +18,7 @@ from edge_pose.likeness import best_seen, box_of, quality
 from edge_pose.sighting import GOOD_QUALITY, Proposal, Sighting, Track
 from edge_pose.types import RelativePose
 
-DOUBTFUL_QUALITY: Final = 0.5
+_DOUBTFUL_QUALITY: Final = 0.5
 """Below it, whoever the detector misses again and again is let go."""
 COLLAPSED: Final = 0.3
 """Of a pose's quality, or of a track's: what is left when the network looks at a wall instead."""
@@ -105,7 +105,7 @@ def is_given_up(track: Track, *, doubt_after: int) -> bool:
     waited_for = track.number is not None and (track.is_sure or track.detections > 1)
     return (
         track.unconfirmed >= (doubt_after if waited_for else 1)
-        and quality(track.pose) < DOUBTFUL_QUALITY
+        and quality(track.pose) < _DOUBTFUL_QUALITY
     )
 
 
@@ -128,7 +128,7 @@ def is_nobody(
     if track.detection_score >= convincing_detection:
         return False
     return track.evidence < _LEFT_OF_EVIDENCE * evidence_min or (
-        track.quality < DOUBTFUL_QUALITY and is_part_of_somebody(track, tracks)
+        track.quality < _DOUBTFUL_QUALITY and is_part_of_somebody(track, tracks)
     )
 
 

@@ -64,6 +64,7 @@ def test_the_worker_is_one_person_from_the_first_frame_to_the_last(play: Player)
 
 def test_nobody_is_invented_in_the_park(park: dict[int, list[int]]) -> None:
     """The sun between the trees has been taken for a head, and a trunk for its body."""
+    assert list(park) == list(range(230))
     assert too_many(park) == 0
 
 
