@@ -1,5 +1,6 @@
 """Joints are lifted from the picture into metres, by what a network said about rendered people."""
 
+import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -19,11 +20,11 @@ from train.asked import VIEWS, Asked, answers_to, asked_about
 from train.asked_anew import moved_rows
 from train.begin import start_of, student_from
 from train.calibrate import identity
-from train.lift_command import nearer
+from train.lift_command import ask, asking, nearer
 from train.lifter import Lifter
 from train.pool import cut_wide
 from train.pose_augment import Augmentation
-from train.pose_data import collate
+from train.pose_data import RenderedPeople, collate
 from train.stream import Batch
 from train.student import INPUT_SIZE_PX, PoseNet
 
@@ -104,6 +105,26 @@ def test_nobody_is_asked_twice(tmp_path: Path) -> None:
     assert asked == list(range(112))
     np.testing.assert_array_equal(more.joints_px[: len(fewer)], fewer.joints_px)
     assert more.score_logits[:, 0].tolist() == [number for number in range(112) for _ in range(2)]
+
+
+@pytest.mark.slow
+def test_it_is_told_the_same_however_many_processes_ask(tmp_path: Path) -> None:
+    people = RenderedPeople(rendered_folder(tmp_path / "people", 6))
+    network = PoseNet("lite").eval()
+    alone, together = (
+        ask(network, people, crops=512, seed=4, workers=workers, folder=tmp_path / str(workers))
+        for workers in (0, 2)
+    )
+    assert len(alone) == 512
+    np.testing.assert_array_equal(alone.true_px, together.true_px)
+    np.testing.assert_allclose(alone.joints_px, together.joints_px, atol=1e-3)
+
+
+def test_every_core_asks_unless_somebody_chose_how_many() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert asking(1, told=False) == min(cores, 4)
+    assert asking(1, told=True) == 1
+    assert asking(0, told=True) == 0
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ placed ones.
 
 import argparse
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,8 @@ _DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
 _ASKED_AT_ONCE: Final = 32
 _ASKED_AT_ONCE_THERE: Final = 256
 """On an accelerator."""
+_MOST_ASKING: Final = 4
+"""Processes on a processor, unless told otherwise: each keeps two gigabytes of pictures at hand."""
 _MOVED_SHARE: Final = 0.5
 PUBLISHED_SHARE: Final = 0.75
 """On rendered people all of the way is as good; the rest is left to the trunk, for photographs."""
@@ -88,7 +91,7 @@ def main(arguments: argparse.Namespace) -> None:
         people,
         crops=arguments.crops,
         seed=effort.seed,
-        workers=effort.workers,
+        workers=asking(effort.workers, told=arguments.workers is not None),
         folder=arguments.out,
     )
     network.requires_grad_(requires_grad=False)
@@ -103,6 +106,19 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.out,
         options=replace(options, precision="float32"),
     )
+
+
+def asking(workers: int, *, told: bool) -> int:
+    """Say how many processes ask: on a processor all cores may, since nothing trains meanwhile.
+
+    Args:
+        workers: that make batches for training.
+        told: whether somebody chose that number.
+
+    """
+    if told or device().type != "cpu":
+        return workers
+    return max(workers, min(len(os.sched_getaffinity(0)), _MOST_ASKING))
 
 
 def _lifter_of(path: Path | None) -> Lifter | None:
