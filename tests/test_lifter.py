@@ -107,7 +107,14 @@ def test_nobody_is_asked_twice(tmp_path: Path) -> None:
     assert more.score_logits[:, 0].tolist() == [number for number in range(112) for _ in range(2)]
 
 
+@pytest.fixture
+def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one, no process but this one asks."""
+    monkeypatch.setattr("train.lift_command.device", lambda: torch.device("cpu"))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_accelerator")
 def test_it_is_told_the_same_however_many_processes_ask(tmp_path: Path) -> None:
     people = RenderedPeople(rendered_folder(tmp_path / "people", 6))
     network = PoseNet("lite").eval()
@@ -120,6 +127,7 @@ def test_it_is_told_the_same_however_many_processes_ask(tmp_path: Path) -> None:
     np.testing.assert_allclose(alone.joints_px, together.joints_px, atol=1e-3)
 
 
+@pytest.mark.usefixtures("no_accelerator")
 def test_every_core_asks_unless_somebody_chose_how_many() -> None:
     cores = len(os.sched_getaffinity(0))
     assert asking(1, told=False) == min(cores, 4)

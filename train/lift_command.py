@@ -12,7 +12,6 @@ placed ones.
 
 import argparse
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edge_pose.engines.onnx import default_threads
 from edge_pose.errors import ConfigError, SourceError
 from train import ensemble, presets
 from train.asked import VIEWS, Answers, Asked, answers_to, asked_about
@@ -43,8 +43,6 @@ _DISTURBED: Final[Augmentation] = replace(SETTLING, truncate=0.35, cover=0.25)
 _ASKED_AT_ONCE: Final = 32
 _ASKED_AT_ONCE_THERE: Final = 256
 """On an accelerator."""
-_MOST_ASKING: Final = 4
-"""Processes on a processor, unless told otherwise: each keeps two gigabytes of pictures at hand."""
 _MOVED_SHARE: Final = 0.5
 PUBLISHED_SHARE: Final = 0.75
 """On rendered people all of the way is as good; the rest is left to the trunk, for photographs."""
@@ -118,7 +116,8 @@ def asking(workers: int, *, told: bool) -> int:
     """
     if told or device().type != "cpu":
         return workers
-    return max(workers, min(len(os.sched_getaffinity(0)), _MOST_ASKING))
+    # No more than four: each keeps two gigabytes of pictures at hand.
+    return max(workers, default_threads())
 
 
 def _lifter_of(path: Path | None) -> Lifter | None:
